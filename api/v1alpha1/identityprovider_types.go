@@ -1,0 +1,402 @@
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// IdentityProvider says whose tokens the policies of its namespace may believe, and how they are verified.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:categories=sallyport,shortName=idp
+// +kubebuilder:printcolumn:name="Issuer",type=string,JSONPath=`.spec.issuer`
+// +kubebuilder:printcolumn:name="Accepted",type=string,JSONPath=`.status.conditions[?(@.type=="Accepted")].status`
+// +kubebuilder:printcolumn:name="KeysReady",type=string,JSONPath=`.status.conditions[?(@.type=="KeysReady")].status`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+type IdentityProvider struct {
+	metav1.TypeMeta `json:",inline"`
+	// Standard object metadata.
+	//
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// Spec is what the author wants.
+	Spec IdentityProviderSpec `json:"spec"`
+
+	// Status is what Sallyport made of it. It is never read for a decision.
+	//
+	// +optional
+	Status IdentityProviderStatus `json:"status,omitempty"`
+}
+
+// IdentityProviderList is a list of IdentityProvider objects.
+//
+// +kubebuilder:object:root=true
+type IdentityProviderList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []IdentityProvider `json:"items"`
+}
+
+// ClusterIdentityProvider is an IdentityProvider for policies of many namespaces. It reads its Secrets and ConfigMaps
+// from Sallyport's own namespace.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:scope=Cluster,categories=sallyport,shortName=cidp
+// +kubebuilder:printcolumn:name="Issuer",type=string,JSONPath=`.spec.issuer`
+// +kubebuilder:printcolumn:name="Accepted",type=string,JSONPath=`.status.conditions[?(@.type=="Accepted")].status`
+// +kubebuilder:printcolumn:name="KeysReady",type=string,JSONPath=`.status.conditions[?(@.type=="KeysReady")].status`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+type ClusterIdentityProvider struct {
+	metav1.TypeMeta `json:",inline"`
+	// Standard object metadata.
+	//
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// Spec is what the author wants.
+	Spec ClusterIdentityProviderSpec `json:"spec"`
+
+	// Status is what Sallyport made of it. It is never read for a decision.
+	//
+	// +optional
+	Status IdentityProviderStatus `json:"status,omitempty"`
+}
+
+// ClusterIdentityProviderList is a list of ClusterIdentityProvider objects.
+//
+// +kubebuilder:object:root=true
+type ClusterIdentityProviderList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []ClusterIdentityProvider `json:"items"`
+}
+
+// ClusterIdentityProviderSpec is the desired state of a ClusterIdentityProvider.
+type ClusterIdentityProviderSpec struct {
+	IdentityProviderSpec `json:",inline"`
+
+	// AllowedNamespaces are those whose policies may refer to the provider; all by default.
+	//
+	// +optional
+	AllowedNamespaces *AllowedNamespaces `json:"allowedNamespaces,omitempty"`
+}
+
+// AllowedNamespaces selects namespaces.
+//
+// +kubebuilder:validation:XValidation:rule="(self.from == 'Selector') == has(self.selector)",message="selector goes with from: Selector, and only with it"
+type AllowedNamespaces struct {
+	// From: All, or those that selector selects.
+	//
+	// +optional
+	// +kubebuilder:default=All
+	From *NamespacesFrom `json:"from,omitempty"`
+
+	// Selector of labels on Namespace objects.
+	//
+	// +optional
+	Selector *metav1.LabelSelector `json:"selector,omitempty"`
+}
+
+// NamespacesFrom is how namespaces are selected.
+//
+// +kubebuilder:validation:Enum=All;Selector
+type NamespacesFrom string
+
+const (
+	// NamespacesFromAll selects every namespace.
+	NamespacesFromAll NamespacesFrom = "All"
+	// NamespacesFromSelector selects namespaces by their labels.
+	NamespacesFromSelector NamespacesFrom = "Selector"
+)
+
+// IdentityProviderSpec is the desired state of an IdentityProvider.
+type IdentityProviderSpec struct {
+	// Issuer of the tokens: the claim iss must equal it, byte for byte (RFC 7519, section 4.1.1).
+	//
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=2048
+	Issuer string `json:"issuer"`
+
+	// Audiences, at least one of which must be among the token's (RFC 7519, section 4.1.3). A policy names its own where
+	// there are several.
+	//
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=512
+	Audiences []string `json:"audiences"`
+
+	// AudienceClaim is where the token says its audience, for providers that set no aud, such as client_id for Amazon
+	// Cognito's access tokens.
+	//
+	// +optional
+	// +kubebuilder:default=aud
+	// +kubebuilder:validation:MaxLength=256
+	AudienceClaim string `json:"audienceClaim,omitempty"`
+
+	// Keys is where the keys of the issuer come from; discovery from the issuer by default.
+	//
+	// +optional
+	Keys *KeySource `json:"keys,omitempty"`
+
+	// Refresh of keys that are fetched.
+	//
+	// +optional
+	Refresh *Refresh `json:"refresh,omitempty"`
+
+	// TLS of the connections to the provider.
+	//
+	// +optional
+	TLS *ProviderTLS `json:"tls,omitempty"`
+
+	// AllowHTTP lets the URLs of this provider be plain http. For development only: whoever can alter that traffic can
+	// sign tokens.
+	//
+	// +optional
+	AllowHTTP bool `json:"allowHTTP,omitempty"`
+
+	// Algorithms that may have signed a token (RFC 7518, section 3.1): RS256, RS384, RS512, PS256, PS384, PS512, ES256,
+	// ES384, ES512, EdDSA; every one of these by default. HS256, HS384 and HS512 only with keys from secretKeyRef, and
+	// never beside others.
+	//
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:items:Enum=RS256;RS384;RS512;PS256;PS384;PS512;ES256;ES384;ES512;EdDSA;HS256;HS384;HS512
+	Algorithms []string `json:"algorithms,omitempty"`
+
+	// TokenTypes that a token may have in its typ header (RFC 8725, section 3.11; RFC 9068); at+jwt and JWT by default. A
+	// token without typ counts as JWT; "application/" in front makes no difference, nor does case.
+	//
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=8
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=64
+	TokenTypes []string `json:"tokenTypes,omitempty"`
+
+	// ClockSkew is how far the clocks of the provider and of Sallyport may differ; at most 60s.
+	//
+	// +optional
+	// +kubebuilder:default="30s"
+	ClockSkew *Duration `json:"clockSkew,omitempty"`
+
+	// MaxTokenAge bounds the life of a token: iat is required then, and neither exp - iat nor now - iat may exceed it.
+	// No bound by default.
+	//
+	// +optional
+	MaxTokenAge *Duration `json:"maxTokenAge,omitempty"`
+
+	// TokenSources are where a token may stand in a request; Authorization: Bearer by default. A request that shows more
+	// than one token is refused.
+	//
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=8
+	TokenSources []TokenSource `json:"tokenSources,omitempty"`
+
+	// ClaimMappings say which claims hold what policies ask for.
+	//
+	// +optional
+	ClaimMappings *ClaimMappings `json:"claimMappings,omitempty"`
+
+	// ClaimValidationRules are expressions in CEL over claims and now that every token of the provider must satisfy.
+	//
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=16
+	ClaimValidationRules []Expression `json:"claimValidationRules,omitempty"`
+}
+
+// KeySource is where keys come from: exactly one of its fields.
+//
+// +kubebuilder:validation:MinProperties=1
+// +kubebuilder:validation:MaxProperties=1
+type KeySource struct {
+	// Discovery from the issuer: OpenID Connect Discovery first, then RFC 8414. The issuer of the document must equal the
+	// provider's.
+	//
+	// +optional
+	Discovery *Discovery `json:"discovery,omitempty"`
+
+	// Remote is a key set (RFC 7517) at a URL.
+	//
+	// +optional
+	Remote *RemoteKeys `json:"remote,omitempty"`
+
+	// Inline is a key set (RFC 7517), as JSON.
+	//
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=65536
+	Inline string `json:"inline,omitempty"`
+
+	// ConfigMapKeyRef is a key set, or public keys in PEM, in a ConfigMap.
+	//
+	// +optional
+	ConfigMapKeyRef *KeyReference `json:"configMapKeyRef,omitempty"`
+
+	// SecretKeyRef is a key set, public keys in PEM, or, with HS algorithms, a key set of type oct or the secret itself
+	// (32 bytes or more), in a Secret.
+	//
+	// +optional
+	SecretKeyRef *KeyReference `json:"secretKeyRef,omitempty"`
+
+	// PEM are public keys or certificates, one or more in each entry.
+	//
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:items:MaxLength=16384
+	PEM []string `json:"pem,omitempty"`
+}
+
+// Discovery takes the keys from where the issuer's own metadata says. It has no settings.
+type Discovery struct{}
+
+// RemoteKeys is a key set at a URL.
+type RemoteKeys struct {
+	// URL of the key set; https, unless the provider says allowHTTP.
+	//
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=2048
+	// +kubebuilder:validation:Pattern=`^https?://[^\s]+$`
+	URL string `json:"url"`
+}
+
+// Refresh says how fetched keys are kept fresh.
+type Refresh struct {
+	// Interval between two fetches, give or take a tenth; at least 10s.
+	//
+	// +optional
+	// +kubebuilder:default="10m"
+	Interval *Duration `json:"interval,omitempty"`
+
+	// MinInterval between two fetches that tokens with an unknown key cause; at least 1s.
+	//
+	// +optional
+	// +kubebuilder:default="10s"
+	MinInterval *Duration `json:"minInterval,omitempty"`
+
+	// StaleFor is how long keys serve after the last fetch that succeeded.
+	//
+	// +optional
+	// +kubebuilder:default="24h"
+	StaleFor *Duration `json:"staleFor,omitempty"`
+}
+
+// ProviderTLS is the TLS of connections to a provider.
+type ProviderTLS struct {
+	// CAConfigMapKeyRef holds the certificate authorities, in PEM, that are trusted instead of the system's.
+	CAConfigMapKeyRef KeyReference `json:"caConfigMapKeyRef"`
+}
+
+// TokenSource is one place where a token may stand: exactly one of its fields.
+//
+// +kubebuilder:validation:MinProperties=1
+// +kubebuilder:validation:MaxProperties=1
+type TokenSource struct {
+	// Header that holds the token.
+	//
+	// +optional
+	Header *HeaderSource `json:"header,omitempty"`
+
+	// Cookie that holds the token.
+	//
+	// +optional
+	Cookie *NamedSource `json:"cookie,omitempty"`
+
+	// QueryParameter that holds the token.
+	//
+	// +optional
+	QueryParameter *NamedSource `json:"queryParameter,omitempty"`
+}
+
+// HeaderSource is a header that holds a token.
+type HeaderSource struct {
+	// Name of the header, compared without case.
+	//
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=128
+	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?$`
+	Name string `json:"name"`
+
+	// Scheme in front of the token, compared without case, such as Bearer; without it the whole value is the token.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:Pattern=`^[A-Za-z][A-Za-z0-9-]*$`
+	Scheme string `json:"scheme,omitempty"`
+}
+
+// NamedSource is a cookie or a query parameter that holds a token.
+type NamedSource struct {
+	// Name, compared exactly.
+	//
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=128
+	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9_.-]+$`
+	Name string `json:"name"`
+}
+
+// ClaimMappings say which claims hold what policies ask for. A claim is named as in policies: one top-level claim of
+// that name first; where there is none, dots step into objects.
+type ClaimMappings struct {
+	// Subject of the token; the claim must be there, as text. Map it to client_id or azp where a provider leaves sub out.
+	//
+	// +optional
+	// +kubebuilder:default=sub
+	// +kubebuilder:validation:MaxLength=256
+	Subject string `json:"subject,omitempty"`
+
+	// Scopes: a text that is split at spaces (RFC 8693, section 4.2), or a list.
+	//
+	// +optional
+	// +kubebuilder:default=scope
+	// +kubebuilder:validation:MaxLength=256
+	Scopes string `json:"scopes,omitempty"`
+
+	// Roles: a list, or one text.
+	//
+	// +optional
+	// +kubebuilder:default=roles
+	// +kubebuilder:validation:MaxLength=256
+	Roles string `json:"roles,omitempty"`
+
+	// Groups: a list, or one text.
+	//
+	// +optional
+	// +kubebuilder:default=groups
+	// +kubebuilder:validation:MaxLength=256
+	Groups string `json:"groups,omitempty"`
+}
+
+// IdentityProviderStatus is the observed state of a provider.
+type IdentityProviderStatus struct {
+	// Conditions: Accepted and KeysReady.
+	//
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=8
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+
+	// KeyIDs of the keys in use.
+	//
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=256
+	KeyIDs []string `json:"keyIDs,omitempty"`
+
+	// LastFetchTime is when keys were last fetched with success.
+	//
+	// +optional
+	LastFetchTime *metav1.Time `json:"lastFetchTime,omitempty"`
+}
