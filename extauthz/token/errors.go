@@ -1,0 +1,40 @@
+package token
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Every error of Extract and Verify wraps exactly one of these. Their texts, and those of the errors around
+// them, never hold a byte of the token or the value of a claim, so they may be logged.
+var (
+	// ErrAmbiguousCredential: the request shows more than one token, or one that two servers could read differently.
+	ErrAmbiguousCredential = errors.New("more than one token, or one that can be read in two ways")
+	// ErrMalformed: not a JWS in compact form whose header and payload are strict JSON of the right types.
+	ErrMalformed = errors.New("malformed token")
+	// ErrUntrustedIssuer: no trusted provider of the place where the token stood has this iss.
+	ErrUntrustedIssuer = errors.New("issuer is not trusted")
+	// ErrAlgorithm: the provider does not allow alg, or the key that the token names may not verify it.
+	ErrAlgorithm = errors.New("algorithm is not allowed")
+	// ErrUnknownKey: the provider has no key of this kid.
+	ErrUnknownKey = errors.New("unknown key")
+	// ErrSignature: the signature does not verify.
+	ErrSignature = errors.New("invalid signature")
+	// ErrTokenType: typ is not one that the provider issues for this use.
+	ErrTokenType = errors.New("token type is not accepted")
+	// ErrAudience: the token was made for somebody else.
+	ErrAudience = errors.New("audience is not accepted")
+	// ErrSubject: the subject is missing, empty or not a string.
+	ErrSubject = errors.New("token has no subject")
+	// ErrExpired: exp has passed.
+	ErrExpired = errors.New("token has expired")
+	// ErrNotYetValid: nbf or iat lies in the future.
+	ErrNotYetValid = errors.New("token is not valid yet")
+	// ErrTooOld: the token lives longer, or was issued longer ago, than the provider's maxTokenAge.
+	ErrTooOld = errors.New("token is too old")
+	// ErrKeysUnavailable: the keys of the provider cannot be had at the moment.
+	ErrKeysUnavailable = errors.New("keys of the provider are not available")
+)
+
+// malformed wraps ErrMalformed with a constant that says what is wrong.
+func malformed(what string) error { return fmt.Errorf("%w: %s", ErrMalformed, what) }
