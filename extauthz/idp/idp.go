@@ -1,0 +1,241 @@
+// Package idp keeps the keys of identity providers fresh.
+//
+//	keeper, err := idp.New(idp.Config{Log: log})
+//	keeper.Sync(providers)           // returns at once; fetching goes on in the background
+//	err = keeper.WaitTried(ctx)      // before the first snapshot is published
+//	verifier, err := token.NewVerifier(token.Config{Keys: keeper})
+//
+// It is the product's only HTTP client. It speaks to the hosts that providers name and to nobody else: through no
+// proxy, to no link-local or metadata address, with no cookie, within bounds of size and time. What it fetched is
+// seen by token.ParseJWKS alone; a Status, an error or a log line says only what kind of failure there was.
+package idp
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-logr/logr"
+
+	"github.com/sallyport/sallyport/extauthz/token"
+)
+
+const (
+	// DefaultFetchTimeout bounds one attempt: what readiness may wait for all providers, fetched side by side.
+	DefaultFetchTimeout = 5 * time.Second
+	// MaxWait is how long Keys may wait for a fetch that is under way.
+	MaxWait = 100 * time.Millisecond
+)
+
+// ErrClosed is WaitTried's error after Close.
+var ErrClosed = errors.New("keeper of keys is closed")
+
+// Config is what a Keeper needs. The zero Config is usable.
+type Config struct {
+	// Now tells the time that ages of keys are reckoned by; nil: time.Now. Waiting uses timers of the runtime.
+	Now func() time.Time
+	// Random returns a number in [0, 1) for jitter; nil: math/rand/v2. Called by several goroutines at once.
+	Random func() float64
+	// Log gets one line when keys change, and one when the kind of failure does. The zero Logger discards.
+	Log logr.Logger
+	// AllowLoopback permits to dial loopback addresses: for a folder of files on a developer's machine.
+	AllowLoopback bool
+	// OnChange is called after each attempt, one call at a time for one remote, from the goroutine that refreshes
+	// it: it may call Keys, Status and Sync, but not Close. May be nil.
+	OnChange func(Status)
+	// FetchTimeout bounds one attempt, discovery and key set together; 0: DefaultFetchTimeout.
+	FetchTimeout time.Duration
+}
+
+// Keeper is a token.KeySource that fetches the keys of providers in the background. Providers whose Remote has the
+// same ID share keys and fetches. All methods may be called concurrently; of Sync, one call at a time.
+type Keeper struct {
+	config     Config
+	newFetch   func(*token.Remote) func(context.Context) ([]byte, error)
+	generation atomic.Pointer[generation] // never nil
+	running    sync.WaitGroup
+	ctx        context.Context // ends with Close; parent of each refresher's
+	cancel     context.CancelFunc
+	syncing    sync.Mutex // held by Sync, and by Close to end it
+}
+
+// generation is what one Sync asked for. Immutable.
+type generation struct {
+	byProvider map[*token.Provider]*refresher // spares Keys the hashing of a Remote
+	byID       map[[32]byte]*refresher
+	left       map[[32]byte]*refresher // stopped by this Sync; see Sync
+}
+
+var _ token.KeySource = (*Keeper)(nil)
+
+// New returns a Keeper that keeps nothing yet. The error says what of config is out of range.
+func New(config Config) (*Keeper, error) {
+	if config.FetchTimeout < 0 {
+		return nil, fmt.Errorf("fetch timeout %s is negative", config.FetchTimeout)
+	}
+	config.FetchTimeout = cmp.Or(config.FetchTimeout, DefaultFetchTimeout)
+	if config.Now == nil {
+		config.Now = time.Now
+	}
+	if config.Random == nil {
+		config.Random = rand.Float64
+	}
+	k := &Keeper{config: config}
+	k.newFetch = func(r *token.Remote) func(context.Context) ([]byte, error) {
+		return newFetcher(r, config.AllowLoopback).fetch
+	}
+	k.ctx, k.cancel = context.WithCancel(context.Background())
+	k.generation.Store(&generation{})
+	return k, nil
+}
+
+// Sync makes the Keeper refresh exactly the remotes of providers, and returns at once. A remote that stays (by ID)
+// keeps its keys and its rhythm; one that differs from a former one only in its times starts with that one's keys,
+// since they came from the same place. Providers without Remote are passed over.
+//
+// A remote that leaves is fetched no more. Its keys are still handed out until the set of remotes changes again:
+// Sync comes before the new snapshot is published, and the old one serves meanwhile.
+func (k *Keeper) Sync(providers []*token.Provider) {
+	k.syncing.Lock()
+	defer k.syncing.Unlock()
+	if k.ctx.Err() != nil {
+		return
+	}
+	old := k.generation.Load()
+	next := &generation{byProvider: make(map[*token.Provider]*refresher), byID: make(map[[32]byte]*refresher)}
+	names := make(map[*refresher][]string)
+	var added []*refresher
+	for _, p := range providers {
+		if p.Remote == nil || p.Static != nil {
+			continue
+		}
+		id := p.Remote.ID()
+		r := cmp.Or(next.byID[id], old.byID[id])
+		if r == nil {
+			r = k.newRefresher(p.Remote, old)
+			added = append(added, r)
+		}
+		next.byProvider[p], next.byID[id] = r, r
+		names[r] = append(names[r], p.Name)
+	}
+	for r, shared := range names {
+		slices.Sort(shared)
+		shared = slices.Compact(shared)
+		r.names.Store(&shared)
+	}
+	next.left = k.stopLeft(old, next, len(added) > 0)
+	k.generation.Store(next)
+	for _, r := range added {
+		k.running.Go(r.run)
+	}
+}
+
+// stopLeft stops the refreshers that are in old and not in next, and returns those whose keys may still be asked for.
+func (k *Keeper) stopLeft(old, next *generation, added bool) map[[32]byte]*refresher {
+	left := maps.Clone(old.byID)
+	maps.DeleteFunc(left, func(id [32]byte, _ *refresher) bool { return next.byID[id] != nil })
+	if len(left) == 0 && !added {
+		left = maps.Clone(old.left)
+	}
+	for _, r := range left {
+		r.cancel()
+	}
+	return left
+}
+
+// newRefresher returns a refresher that is not running yet.
+func (k *Keeper) newRefresher(remote *token.Remote, old *generation) *refresher {
+	r := &refresher{
+		config:   &k.config,
+		remote:   remote,
+		schedule: newSchedule(remote, k.config.Random),
+		fetch:    k.newFetch(remote),
+		wake:     make(chan struct{}, 1),
+		flight:   make(chan struct{}), // the first attempt is under way from now on
+		tried:    make(chan struct{}),
+	}
+	r.ctx, r.cancel = context.WithCancel(k.ctx)
+	r.held.Store(&held{})
+	for _, former := range old.byID {
+		if samePlace(former.remote, remote) {
+			r.held.Store(former.held.Load())
+		}
+	}
+	return r
+}
+
+// WaitTried returns nil once every remote of the last Sync was tried once, with success or without. Its error is
+// ctx's, or ErrClosed.
+func (k *Keeper) WaitTried(ctx context.Context) error {
+	for {
+		seen := k.generation.Load()
+		for _, r := range seen.byID {
+			select {
+			case <-r.tried:
+			case <-ctx.Done():
+				return fmt.Errorf("waiting for the first fetch of keys: %w", ctx.Err())
+			}
+		}
+		if k.ctx.Err() != nil {
+			return ErrClosed
+		}
+		if k.generation.Load() == seen {
+			return nil
+		}
+	}
+}
+
+// Keys implements token.KeySource. It takes no lock and allocates nothing while there is a set other than after.
+// The result for unchanged content is the same pointer from fetch to fetch.
+func (k *Keeper) Keys(ctx context.Context, p *token.Provider, after *token.KeySet) (*token.KeySet, error) {
+	if p.Static != nil {
+		return p.Static, nil
+	}
+	r := k.find(p)
+	if r == nil {
+		return nil, fmt.Errorf("keys of provider %q, which is not kept: %w", p.Name, token.ErrKeysUnavailable)
+	}
+	set := r.keys()
+	if set == nil || set == after {
+		r.await(ctx)
+		set = r.keys()
+	}
+	if set == nil {
+		return nil, fmt.Errorf("keys of provider %q: %w", p.Name, token.ErrKeysUnavailable)
+	}
+	return set, nil
+}
+
+// find returns p's refresher, or nil.
+func (k *Keeper) find(p *token.Provider) *refresher {
+	g := k.generation.Load()
+	if r := g.byProvider[p]; r != nil || p.Remote == nil {
+		return r
+	}
+	id := p.Remote.ID()
+	return cmp.Or(g.byID[id], g.left[id])
+}
+
+// Status returns what is known about p's keys.
+func (k *Keeper) Status(p *token.Provider) Status {
+	r := k.find(p)
+	if r == nil {
+		return Status{}
+	}
+	return r.status()
+}
+
+// Close stops all fetches and waits for their end, OnChange included. What was fetched is still handed out.
+func (k *Keeper) Close() {
+	k.syncing.Lock()
+	k.cancel()
+	k.syncing.Unlock()
+	k.running.Wait()
+}

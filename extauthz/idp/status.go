@@ -1,0 +1,90 @@
+package idp
+
+import "time"
+
+// Reason says what kind of failure a fetch was. The list below is closed; it is the same in status, logs and
+// metrics, and none of its words depends on what an identity provider answered.
+type Reason string
+
+// The reasons. The empty Reason means that the last fetch succeeded, or that there was none yet.
+const (
+	// InvalidURL: the provider's own URL or issuer is not an absolute https URL (or http, where the provider allows it).
+	InvalidURL Reason = "InvalidURL"
+	// InvalidCABundle: the provider's CA bundle holds no certificate.
+	InvalidCABundle Reason = "InvalidCABundle"
+	// AddressRefused: the name stands for an address that is never dialled; see Dialable.
+	AddressRefused Reason = "AddressRefused"
+	// ConnectionFailed: no such name, no route, connection refused, or broken before the answer was whole.
+	ConnectionFailed Reason = "ConnectionFailed"
+	// TLSFailed: the handshake failed, or the certificate is expired, for another name, or of an unknown CA.
+	TLSFailed Reason = "TLSFailed"
+	// Timeout: discovery and key set together took longer than Config.FetchTimeout.
+	Timeout Reason = "Timeout"
+	// BadStatus: the answer was neither 200 nor a redirect.
+	BadStatus Reason = "BadStatus"
+	// RedirectRefused: a redirect led to another scheme or host, or there were more than three.
+	RedirectRefused Reason = "RedirectRefused"
+	// TooLarge: a discovery document over 64 KiB or a key set over 1 MiB.
+	TooLarge Reason = "TooLarge"
+	// InvalidDocument: the answer is not the JSON it should be, or its jwks_uri may not be used.
+	InvalidDocument Reason = "InvalidDocument"
+	// IssuerMismatch: the discovery document names another issuer.
+	IssuerMismatch Reason = "IssuerMismatch"
+	// NoUsableKeys: the key set is JSON, but holds no key that could verify a token, or over 256 of them.
+	NoUsableKeys Reason = "NoUsableKeys"
+)
+
+// meanings are the texts of FetchError.
+var meanings = map[Reason]string{
+	InvalidURL:       "the URL is not an absolute https URL",
+	InvalidCABundle:  "the CA bundle holds no certificate",
+	AddressRefused:   "the address is one that is never dialled",
+	ConnectionFailed: "the connection failed",
+	TLSFailed:        "the TLS handshake failed or the certificate is not trusted",
+	Timeout:          "the deadline passed",
+	BadStatus:        "the HTTP status is not 200",
+	RedirectRefused:  "a redirect to another host, or too many redirects",
+	TooLarge:         "the answer is too large",
+	InvalidDocument:  "the answer is not a valid document",
+	IssuerMismatch:   "the discovery document names another issuer",
+	NoUsableKeys:     "the key set holds no usable key",
+}
+
+// FetchError is the error of a fetch. It wraps nothing and holds nothing that was fetched, so that a tenant's
+// provider is no way to look around in the network: its text is a function of the two fields.
+type FetchError struct {
+	Reason Reason
+	// Document is "discovery document" or "key set": what was being fetched.
+	Document string
+}
+
+// Error implements error.
+func (e *FetchError) Error() string { return "fetching " + e.Document + ": " + meanings[e.Reason] }
+
+// The values of FetchError.Document.
+const (
+	discoveryDocument = "discovery document"
+	keySetDocument    = "key set"
+)
+
+// Status is what is known about the keys of one remote. The zero Status stands for a provider that the Keeper
+// does not keep. A Status is a copy: the caller owns it.
+type Status struct {
+	// Providers names the providers that share the remote, sorted.
+	Providers []string
+	// Issuer is the remote's issuer; empty where it has only a URL.
+	Issuer string
+	// LastFetch is when the last attempt ended, LastSuccess when the last one did that brought keys. Zero: never.
+	LastFetch, LastSuccess time.Time
+	// KeyIDs are the kids of the keys that Keys hands out now; nil when it hands out none.
+	KeyIDs []string
+	// Dropped counts the keys of the current set that were left out because they cannot be used.
+	Dropped int
+	// Ready: Keys hands out a set now.
+	Ready bool
+	// Stale: it does so although the last attempt failed.
+	Stale bool
+	// Reason and Err say why the last attempt failed. Err is nil or a *FetchError.
+	Reason Reason
+	Err    error
+}
