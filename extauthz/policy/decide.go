@@ -1,0 +1,263 @@
+package policy
+
+import (
+	"slices"
+
+	"github.com/sallyport/sallyport/extauthz/token"
+)
+
+// outcome is a verdict on its way, with the rule that it is from.
+type outcome struct {
+	allow   bool
+	reason  Reason
+	rule    *rule
+	message string
+}
+
+// Decide says what becomes of the request. enforced are the facts those found with Enforced.Trusted, dryRun
+// those found with DryRun.Trusted. It is total: what it does not know, it refuses.
+func (l *Landing) Decide(enforced, dryRun Facts) Decision {
+	o := l.judge(&l.Enforced, enforced)
+	d := Decision{}
+	if o.allow {
+		o = l.equip(&d, o, enforced)
+	}
+	d.Verdict = o.verdict()
+	if !o.allow {
+		d.Refusal = l.Enforced.look(o)
+		if o.reason == ReasonInsufficientScope {
+			d.Scopes = o.rule.challenge()
+		}
+	}
+	if l.DryRun.says() {
+		v := l.judge(&l.DryRun, dryRun).verdict()
+		d.DryRun = &v
+	}
+	return d
+}
+
+func (o outcome) verdict() Verdict {
+	v := Verdict{Allow: o.allow, Reason: o.reason, Message: o.message}
+	if o.rule != nil {
+		v.Policy, v.Rule = o.rule.policy.name, o.rule.name
+	}
+	return v
+}
+
+// look of a refusal: that of the rule, or of the host.
+func (c *Candidate) look(o outcome) *Refusal {
+	switch {
+	case o.rule != nil:
+		return o.rule.look.of(o.reason)
+	case c.table != nil && c.table.look != nil:
+		return c.table.look.of(o.reason)
+	}
+	return nil
+}
+
+// challenge are the scopes that the rule and its policy ask for.
+func (r *rule) challenge() []string {
+	var out []string
+	for _, q := range []*requirements{r.require, r.policy.require} {
+		if q != nil {
+			out = append(out, q.scopes...)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// judge is the verdict of the candidate. Of several rules the first that refuses is named, else the first.
+func (l *Landing) judge(c *Candidate, f Facts) outcome {
+	if c.reason != "" {
+		o := outcome{allow: c.allow, reason: c.reason}
+		if c.closedBy != nil {
+			o.rule = c.closedBy.unreadable()
+		}
+		return o
+	}
+	if len(c.hits) == 0 {
+		return outcome{reason: ReasonNoRule}
+	}
+	if o := c.refusedWithoutToken(); o.reason != "" {
+		return o
+	}
+	if c.preflight {
+		return outcome{allow: true, reason: ReasonPreflight, rule: c.hits[0].rule}
+	}
+	return l.judgeToken(c, f)
+}
+
+// unreadable is the rule of the policy whose matches cannot be read.
+func (p *policy) unreadable() *rule {
+	for _, r := range p.rules {
+		if r.unreadable {
+			return r
+		}
+	}
+	return nil
+}
+
+// refusedWithoutToken is the refusal of a rule that no token can change; a zero outcome where there is none.
+func (c *Candidate) refusedWithoutToken() outcome {
+	for i := range c.hits {
+		switch r := c.hits[i].rule; {
+		case r.closed:
+			return outcome{reason: ReasonNotCompiled, rule: r}
+		case r.access == accessDenied:
+			return outcome{reason: ReasonDenied, rule: r}
+		case r.from != nil && !r.from.holds(c.req):
+			return outcome{reason: ReasonSourceNotAllowed, rule: r}
+		}
+	}
+	return outcome{}
+}
+
+// judgeToken is the verdict of rules of which none refuses whoever comes.
+func (l *Landing) judgeToken(c *Candidate, f Facts) outcome {
+	var looking, needing *rule
+	for i := range c.hits {
+		r := c.hits[i].rule
+		if r.looks() && looking == nil {
+			looking = r
+		}
+		if r.access == accessToken && needing == nil {
+			needing = r
+		}
+	}
+	switch {
+	case looking == nil:
+		return outcome{allow: true, reason: ReasonPublic, rule: c.hits[0].rule}
+	case f.Err != nil:
+		return outcome{reason: tokenReason(f.Err), rule: looking}
+	case f.Identity == nil && needing != nil:
+		return outcome{reason: ReasonMissingToken, rule: needing}
+	case f.Identity == nil:
+		return outcome{allow: true, reason: ReasonAnonymous, rule: c.hits[0].rule}
+	}
+	vars := l.variables(c, f)
+	for i := range c.hits {
+		if r := c.hits[i].rule; r.looks() {
+			vars.match = c.hits[i].match
+			if o := r.judge(vars); o.reason != "" {
+				return o
+			}
+		}
+	}
+	return outcome{allow: true, reason: ReasonAllowed, rule: c.hits[0].rule}
+}
+
+func (l *Landing) variables(c *Candidate, f Facts) *variables {
+	v := &l.req.vars
+	*v = variables{identity: f.Identity, req: l.req, path: c.path, now: f.Now, trustDomain: l.snapshot.opts.TrustDomain}
+	return v
+}
+
+// judge says why the rule refuses the identity; a zero outcome where it does not.
+func (r *rule) judge(vars *variables) outcome {
+	t := r.believes(vars.identity)
+	if t == nil {
+		return outcome{reason: ReasonUntrustedIssuer, rule: r}
+	}
+	if t.audiences != nil && !slices.ContainsFunc(t.audiences, func(a string) bool { return slices.Contains(vars.identity.Audiences, a) }) {
+		return outcome{reason: ReasonInvalidAudience, rule: r}
+	}
+	for _, e := range t.rules {
+		if !e.holds(vars) {
+			return outcome{reason: ReasonClaimValidationFailed, rule: r, message: e.message}
+		}
+	}
+	for _, q := range [...]*requirements{r.policy.require, r.require} {
+		if q == nil {
+			continue
+		}
+		if u := q.check(vars); u.reason != "" {
+			return outcome{reason: u.reason, rule: r, message: u.message}
+		}
+	}
+	return outcome{}
+}
+
+// equip adds to a decision what the application receives. A value that cannot be written safely refuses.
+func (l *Landing) equip(d *Decision, o outcome, f Facts) outcome {
+	c := &l.Enforced
+	sum := 0
+	for i := range c.hits {
+		p := c.hits[i].rule.policy
+		if i > 0 && p == c.hits[i-1].rule.policy {
+			continue
+		}
+		if p.upstream.removeToken {
+			d.RemoveToken = append(d.RemoveToken, p.sources()...)
+		}
+		if f.Identity == nil || o.reason != ReasonAllowed || !c.looksAt(p) {
+			continue
+		}
+		vars := l.variables(c, f)
+		vars.match = c.hits[i].match
+		for j := range p.upstream.headers {
+			h := &p.upstream.headers[j]
+			value, present, err := h.header(vars)
+			if sum += len(h.name) + len(value); err != nil || sum > maxUpstreamBytes {
+				return outcome{reason: ReasonUpstreamValueInvalid, rule: c.hits[i].rule, message: "header " + h.name}
+			}
+			if present && !slices.ContainsFunc(d.Set, func(s HeaderValue) bool { return s.Name == h.name }) {
+				d.Set = append(d.Set, HeaderValue{h.name, value})
+			}
+		}
+		for j := range p.upstream.metadata {
+			m := &p.upstream.metadata[j]
+			if v, present := m.value(vars); present && !slices.ContainsFunc(d.Metadata, func(s MetadataValue) bool { return s.Key == m.name }) {
+				d.Metadata = append(d.Metadata, MetadataValue{m.name, v})
+			}
+		}
+	}
+	l.strip(d)
+	return o
+}
+
+// looksAt tells whether a rule of p that decides looks at tokens.
+func (c *Candidate) looksAt(p *policy) bool {
+	return slices.ContainsFunc(c.hits, func(h hit) bool { return h.rule.policy == p && h.rule.looks() })
+}
+
+// sources are the places where a token of any provider of the policy may stand.
+func (p *policy) sources() []token.Source {
+	var out []token.Source
+	for _, t := range p.believed {
+		for _, s := range t.token.Sources {
+			if !slices.Contains(out, s) {
+				out = append(out, s)
+			}
+		}
+	}
+	return out
+}
+
+// strip names the headers that the application must not receive.
+func (l *Landing) strip(d *Decision) {
+	for i, t := range [...]*table{l.enforced, l.all} {
+		if t == nil || len(t.identity) == 0 || i == 1 && t == l.enforced {
+			continue
+		}
+		if len(d.Set) == 0 && d.Remove == nil {
+			d.Remove = t.strip[:len(t.strip):len(t.strip)]
+		} else {
+			for _, name := range t.strip {
+				d.remove(name)
+			}
+		}
+		for name := range l.req.in.Headers {
+			if t.folded[fold(name)] {
+				d.remove(name)
+			}
+		}
+	}
+}
+
+// remove adds name to the headers to remove, unless it is there or set.
+func (d *Decision) remove(name string) {
+	if !slices.Contains(d.Remove, name) && !slices.ContainsFunc(d.Set, func(s HeaderValue) bool { return s.Name == name }) {
+		d.Remove = append(d.Remove, name)
+	}
+}

@@ -1,0 +1,117 @@
+package policy
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/sallyport/sallyport/api/v1alpha1"
+)
+
+// Objects are everything that a snapshot is a function of. Compile reads them and keeps references to policies, so they
+// must not be written afterwards; their order makes no difference.
+type Objects struct {
+	AuthPolicies             []*v1alpha1.AuthPolicy
+	IdentityProviders        []*v1alpha1.IdentityProvider
+	ClusterIdentityProviders []*v1alpha1.ClusterIdentityProvider
+	Secrets                  []*corev1.Secret
+	ConfigMaps               []*corev1.ConfigMap
+	Namespaces               []*corev1.Namespace
+}
+
+// ClientAddress says whose address rules with cidrs judge.
+type ClientAddress string
+
+const (
+	// ClientAddressUnknown: nobody said; rules with cidrs do not compile.
+	ClientAddressUnknown ClientAddress = ""
+	// ClientAddressPeer: that of the connection to the proxy.
+	ClientAddressPeer ClientAddress = "peer"
+	// ClientAddressXFF: one of X-Forwarded-For, counted from the right.
+	ClientAddressXFF ClientAddress = "xff"
+)
+
+// Options are what the operator says beside the objects.
+type Options struct {
+	// OwnNamespace is Sallyport's own, in which ClusterIdentityProviders find their Secrets and ConfigMaps.
+	OwnNamespace string
+	// DryRun makes every policy DryRun, and lets hosts without a policy pass as well.
+	DryRun bool
+	// ClientAddress says whose address Request.Source carries.
+	ClientAddress ClientAddress
+	// TrustDomain of the mesh's SPIFFE identities; without it rules with serviceAccounts do not compile.
+	TrustDomain string
+}
+
+// ObjectRef names an object. Namespace is empty for kinds of the cluster.
+type ObjectRef struct {
+	Kind, Namespace, Name string
+}
+
+// String is "Kind namespace/name", or "Kind name" for kinds of the cluster.
+func (r ObjectRef) String() string {
+	if r.Namespace == "" {
+		return r.Kind + " " + r.Name
+	}
+	return r.Kind + " " + r.Namespace + "/" + r.Name
+}
+
+// Severity of a problem.
+type Severity string
+
+const (
+	// SeverityError: something does not compile, and refuses.
+	SeverityError Severity = "Error"
+	// SeverityWarning: it compiles, but may not mean what its author thinks.
+	SeverityWarning Severity = "Warning"
+)
+
+// Reasons of problems, beside those of the API's conditions.
+const (
+	// ProblemNeverMatches: a rule that no request can land on.
+	ProblemNeverMatches = "NeverMatches"
+	// ProblemGetWithoutHead: a rule names GET, and no rule on its path takes HEAD.
+	ProblemGetWithoutHead = "GetWithoutHead"
+)
+
+// Problem is one thing that the author of an object should know.
+type Problem struct {
+	// Field is the path of the field, such as spec.rules[2].require.expressions[0].
+	Field string
+	// Severity of the problem.
+	Severity Severity
+	// Reason is one of the reasons of the API's conditions, or of the Problem constants.
+	Reason string
+	// Message says what is wrong and what to do. It holds nothing of a Secret.
+	Message string
+}
+
+// ObjectReport is what the compile has to say of one object.
+type ObjectReport struct {
+	ObjectRef
+	// Problems in the order of the object's fields.
+	Problems []Problem
+	// Conditions as the status of the object should have them, without times.
+	Conditions []metav1.Condition
+	// Hosts that a policy is in force on.
+	Hosts []string
+	// Rules of a policy that are in force as they are written.
+	Rules int32
+}
+
+// Report is what the compile has to say, in the order of kind, namespace and name.
+type Report struct {
+	Objects []ObjectReport
+}
+
+// Errors counts the problems that make something refuse.
+func (r *Report) Errors() int {
+	n := 0
+	for i := range r.Objects {
+		for _, p := range r.Objects[i].Problems {
+			if p.Severity == SeverityError {
+				n++
+			}
+		}
+	}
+	return n
+}

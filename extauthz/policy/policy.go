@@ -1,0 +1,178 @@
+// Package policy turns AuthPolicies and IdentityProviders into decisions.
+//
+//	snapshot, report := new(policy.Compiler).Compile(objects, options)
+//	request, _ := policy.NewRequest(input)
+//	landing := snapshot.Lookup(request)
+//	decision := landing.Decide(facts, facts)
+//
+// Compile validates and compiles all objects in one walk, so that what a report says and what a snapshot does can never
+// disagree. Lookup says where a request lands, Decide what becomes of it. The package does no I/O and keeps no state: it
+// has no clock, logger, socket or metric that it was not handed.
+package policy
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/sallyport/sallyport/api/v1alpha1"
+	"github.com/sallyport/sallyport/extauthz/token"
+)
+
+// policy is an AuthPolicy in a snapshot: its draft, joined with what it refers to.
+type policy struct {
+	*draft
+	// name is "namespace/name".
+	name string
+	// order among the policies of the snapshot.
+	order int
+	rules []*rule
+	// believed are the providers of spec.identityProviders that are there.
+	believed []*trusted
+	// hosts that are its own.
+	hosts []string
+	// problems of the draft and of what it refers to.
+	problems problems
+}
+
+// compare is the order of policies: by namespace, then name.
+func (p *policy) compare(o *policy) int { return cmp.Compare(p.order, o.order) }
+
+// enforces tells whether anything of the policy can refuse.
+func (p *policy) enforces() bool {
+	return !p.draft.dryRun || slices.ContainsFunc(p.rules, func(r *rule) bool { return !r.dryRun })
+}
+
+// rule is a rule in a snapshot.
+type rule struct {
+	*ruleDraft
+	policy *policy
+	// closed: it claims its routes and refuses them.
+	closed    bool
+	providers []trusted
+	tokens    []*token.Provider // of providers
+}
+
+// trusted is a provider that a rule believes, for some audiences.
+type trusted struct {
+	*provider
+	// audiences of the reference; nil for all of the provider's.
+	audiences []string
+}
+
+// nobody stands for providers that are missing: it says where a token would stand, and proves none.
+var nobody = &token.Provider{Name: "none", Sources: []token.Source{{Header: "authorization", Scheme: "Bearer"}}}
+
+// join gives the policy its rules, with the providers that they believe.
+func (p *policy) join(providers map[ObjectRef]*provider) {
+	p.problems.list = slices.Clone(p.draft.problems.list)
+	p.problems.errors = p.draft.problems.errors
+	refs := p.resolve(providers)
+	for _, t := range refs {
+		if t != nil {
+			p.believed = append(p.believed, t)
+		}
+	}
+	for _, d := range p.draft.rules {
+		r := &rule{ruleDraft: d, policy: p, closed: d.broken}
+		if d.access == accessOptional || d.access == accessToken {
+			r.believe(refs)
+		}
+		p.rules = append(p.rules, r)
+	}
+}
+
+// resolve looks up what spec.identityProviders refers to; an entry that cannot be believed is nil.
+func (p *policy) resolve(providers map[ObjectRef]*provider) []*trusted {
+	out := make([]*trusted, len(p.draft.providers))
+	for i, ref := range p.draft.providers {
+		at := specIdentityProviders.Index(i)
+		target := ObjectRef{Kind: cmp.Or(ref.Kind, v1alpha1.KindIdentityProvider), Name: ref.Name}
+		switch target.Kind {
+		case v1alpha1.KindIdentityProvider:
+			target.Namespace = p.ref.Namespace
+		case v1alpha1.KindClusterIdentityProvider:
+		default:
+			p.problems.invalid(at.Child("kind"), ref.Kind, "is not known: must be IdentityProvider or ClusterIdentityProvider")
+			continue
+		}
+		if slices.ContainsFunc(p.draft.providers[:i], func(o v1alpha1.IdentityProviderReference) bool { return o.Name == ref.Name }) {
+			p.problems.invalid(at.Child("name"), ref.Name, "stands here twice; rules could not tell the two apart")
+			continue
+		}
+		found, ok := providers[target]
+		switch {
+		case !ok:
+			p.problems.add(at.Child("name"), SeverityError, v1alpha1.ReasonRefNotFound, fmt.Sprintf("there is no %s; create it, or mend kind and name", target))
+		case !found.allowed(p.ref.Namespace):
+			p.problems.add(at.Child("name"), SeverityError, v1alpha1.ReasonRefNotPermitted, fmt.Sprintf("%s does not serve namespace %q: its allowedNamespaces do not select it", target, p.ref.Namespace))
+		case found.token == nil:
+			p.problems.add(at.Child("name"), SeverityError, v1alpha1.ReasonRefInvalid, fmt.Sprintf("%s has problems of its own; mend it first", target))
+		default:
+			out[i] = p.audiences(found, &ref, i)
+		}
+	}
+	return out
+}
+
+// audiences narrows a provider to those of the reference.
+func (p *policy) audiences(found *provider, ref *v1alpha1.IdentityProviderReference, i int) *trusted {
+	at := specIdentityProviders.Index(i).Child("audiences")
+	if len(ref.Audiences) == 0 {
+		if len(found.token.Audiences) > 1 {
+			p.problems.required(at, fmt.Sprintf("%s has several audiences; name those that are this policy's, or a token for another service would open it", found.ref))
+			return nil
+		}
+		return &trusted{provider: found}
+	}
+	for j, a := range ref.Audiences {
+		if !slices.Contains(found.token.Audiences, a) {
+			p.problems.invalid(at.Index(j), a, fmt.Sprintf("is none of the audiences of %s", found.ref))
+			return nil
+		}
+	}
+	return &trusted{provider: found, audiences: ref.Audiences}
+}
+
+// believe gives the rule its providers out of those of the policy.
+func (r *rule) believe(refs []*trusted) {
+	missing := false
+	for i, t := range refs {
+		if r.ruleDraft.providers != nil && !slices.Contains(r.ruleDraft.providers, r.policy.draft.providers[i].Name) {
+			continue
+		}
+		if t == nil {
+			missing = true
+			continue
+		}
+		for _, o := range r.providers {
+			if o.token.Issuer == t.token.Issuer {
+				r.policy.problems.invalid(r.at.Child("identityProviders"), "", fmt.Sprintf("%s and %s have the same issuer; a rule can believe one of them: name it in identityProviders", o.ref, t.ref))
+				r.closed = true
+			}
+		}
+		r.providers = append(r.providers, *t)
+		r.tokens = append(r.tokens, t.token)
+	}
+	if len(r.providers) == 0 {
+		if !missing && !r.broken {
+			r.policy.problems.required(specIdentityProviders, fmt.Sprintf("rule %q looks at a token, and nobody says whose tokens are believed", r.name))
+		}
+		r.closed = r.closed || r.access == accessToken || !missing
+		r.tokens = []*token.Provider{nobody}
+	}
+	brokenRequire := r.policy.require != nil && r.policy.require.broken
+	if r.policy.upstream.broken || brokenRequire && r.access == accessToken {
+		r.closed = true
+	}
+}
+
+// believes finds the provider that proved id among those of the rule.
+func (r *rule) believes(id *token.Identity) *trusted {
+	for i := range r.providers {
+		if t := &r.providers[i]; t.token == id.Provider || id.Provider != nil && t.token.Fingerprint == id.Provider.Fingerprint {
+			return t
+		}
+	}
+	return nil
+}

@@ -1,0 +1,107 @@
+package policy
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/json"
+	"hash"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/sallyport/sallyport/api/v1alpha1"
+	"github.com/sallyport/sallyport/extauthz/token"
+)
+
+// provider is one compiled IdentityProvider or ClusterIdentityProvider.
+type provider struct {
+	ref ObjectRef
+	// token is nil where the provider does not compile.
+	token *token.Provider
+	// rules of claim validation.
+	rules []*expression
+	// allowed tells whether policies of a namespace may refer to the provider.
+	allowed  func(namespace string) bool
+	problems problems
+}
+
+// providerSource is what the two kinds of provider have in common.
+type providerSource struct {
+	ref ObjectRef
+	uid types.UID
+	// namespace of the Secrets and ConfigMaps that it refers to.
+	namespace string
+	spec      *v1alpha1.IdentityProviderSpec
+	allowed   *v1alpha1.AllowedNamespaces
+}
+
+// name of the provider for token.Provider.Name.
+func (s *providerSource) name() string {
+	if s.ref.Namespace == "" {
+		return s.ref.Kind + "/" + s.ref.Name
+	}
+	return s.ref.Kind + "/" + s.ref.Namespace + "/" + s.ref.Name
+}
+
+// references are the Secrets, ConfigMaps and Namespaces of a compile, by name.
+type references struct {
+	secrets    map[types.NamespacedName]map[string][]byte
+	configMaps map[types.NamespacedName]map[string][]byte
+	namespaces map[string]map[string]string // labels
+}
+
+func newReferences(objs *Objects) *references {
+	r := &references{
+		secrets:    map[types.NamespacedName]map[string][]byte{},
+		configMaps: map[types.NamespacedName]map[string][]byte{},
+		namespaces: map[string]map[string]string{},
+	}
+	for _, s := range objs.Secrets {
+		data := map[string][]byte{}
+		for k, v := range s.Data {
+			data[k] = v
+		}
+		for k, v := range s.StringData { // overwrites Data, as the API server does
+			data[k] = []byte(v)
+		}
+		r.secrets[types.NamespacedName{Namespace: s.Namespace, Name: s.Name}] = data
+	}
+	for _, c := range objs.ConfigMaps {
+		data := map[string][]byte{}
+		for k, v := range c.BinaryData {
+			data[k] = v
+		}
+		for k, v := range c.Data {
+			data[k] = []byte(v)
+		}
+		r.configMaps[types.NamespacedName{Namespace: c.Namespace, Name: c.Name}] = data
+	}
+	for _, n := range objs.Namespaces {
+		r.namespaces[n.Name] = n.Labels
+	}
+	return r
+}
+
+// fingerprint names everything that a provider is a function of.
+type fingerprint struct{ h hash.Hash }
+
+func newFingerprint(s *providerSource) *fingerprint {
+	f := &fingerprint{h: sha256.New()}
+	f.add([]byte(s.name()))
+	f.add([]byte(s.uid))
+	spec, _ := json.Marshal(s.spec) // texts, numbers and lists of them: cannot fail
+	f.add(spec)
+	return f
+}
+
+// add puts b in, with its length, so that no two sequences look alike.
+func (f *fingerprint) add(b []byte) {
+	var n [8]byte
+	binary.BigEndian.PutUint64(n[:], uint64(len(b)))
+	f.h.Write(n[:])
+	f.h.Write(b)
+}
+
+func (f *fingerprint) sum() (out [32]byte) {
+	copy(out[:], f.h.Sum(nil))
+	return out
+}

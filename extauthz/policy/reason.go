@@ -1,0 +1,169 @@
+package policy
+
+import (
+	"errors"
+
+	"github.com/sallyport/sallyport/extauthz/token"
+)
+
+// Reason says why a request is allowed or refused, in one word of a closed list. The same word stands in the metric,
+// the log, the dynamic metadata and the trace. The empty Reason is none.
+type Reason string
+
+// Reasons to allow.
+const (
+	// ReasonPublic: every rule is Public.
+	ReasonPublic Reason = "Public"
+	// ReasonAnonymous: no token was shown, and every rule is Optional or Public.
+	ReasonAnonymous Reason = "Anonymous"
+	// ReasonAllowed: a valid token was shown and every requirement holds.
+	ReasonAllowed Reason = "Allowed"
+	// ReasonPreflight: a CORS preflight whose announced request has a rule.
+	ReasonPreflight Reason = "Preflight"
+	// ReasonDryRun: nothing is enforced on this host.
+	ReasonDryRun Reason = "DryRun"
+)
+
+// Reasons to refuse a request before a rule is found.
+const (
+	// ReasonInvalidRequest: method, host or path is missing or malformed, or there are too many or too large headers.
+	ReasonInvalidRequest Reason = "InvalidRequest"
+	// ReasonAmbiguousRequest: the path, or a query parameter that a rule matches on, could be read in two ways.
+	ReasonAmbiguousRequest Reason = "AmbiguousRequest"
+	// ReasonInvalidScope: the proxy states a scope that cannot be read.
+	ReasonInvalidScope Reason = "InvalidScope"
+	// ReasonScopeRequired: the proxy states no scope and --require-scope is set.
+	ReasonScopeRequired Reason = "ScopeRequired"
+	// ReasonNoPolicy: no policy of the scope names the host.
+	ReasonNoPolicy Reason = "NoPolicy"
+	// ReasonNoRule: no rule of the host claims the path, or none on the most specific path fits the request.
+	ReasonNoRule Reason = "NoRule"
+)
+
+// Reasons of a rule to refuse a request.
+const (
+	// ReasonDenied: the rule says access: Denied.
+	ReasonDenied Reason = "Denied"
+	// ReasonNotCompiled: the rule, or its policy, does not compile.
+	ReasonNotCompiled Reason = "NotCompiled"
+	// ReasonSourceNotAllowed: the caller is not where from wants it.
+	ReasonSourceNotAllowed Reason = "SourceNotAllowed"
+	// ReasonMissingToken: a token is needed and none was shown.
+	ReasonMissingToken Reason = "MissingToken"
+	// ReasonAmbiguousCredential: more than one token was shown.
+	ReasonAmbiguousCredential Reason = "AmbiguousCredential"
+	// ReasonMalformedToken: the token is not a signed JWT in good form.
+	ReasonMalformedToken Reason = "MalformedToken"
+	// ReasonUntrustedIssuer: the token is not from a provider of the rule.
+	ReasonUntrustedIssuer Reason = "UntrustedIssuer"
+	// ReasonAlgorithmNotAllowed: the token is signed with an algorithm that the provider does not allow.
+	ReasonAlgorithmNotAllowed Reason = "AlgorithmNotAllowed"
+	// ReasonUnknownKey: the provider has no such key.
+	ReasonUnknownKey Reason = "UnknownKey"
+	// ReasonInvalidSignature: the signature is not that of the provider.
+	ReasonInvalidSignature Reason = "InvalidSignature"
+	// ReasonInvalidTokenType: the typ of the token is not one that the provider names.
+	ReasonInvalidTokenType Reason = "InvalidTokenType"
+	// ReasonInvalidAudience: the token is for somebody else.
+	ReasonInvalidAudience Reason = "InvalidAudience"
+	// ReasonInvalidSubject: the token has no subject.
+	ReasonInvalidSubject Reason = "InvalidSubject"
+	// ReasonTokenExpired: the token has expired.
+	ReasonTokenExpired Reason = "TokenExpired"
+	// ReasonTokenNotYetValid: the token is not valid yet.
+	ReasonTokenNotYetValid Reason = "TokenNotYetValid"
+	// ReasonTokenTooOld: the token lives longer than maxTokenAge.
+	ReasonTokenTooOld Reason = "TokenTooOld"
+	// ReasonClaimValidationFailed: a claimValidationRule of the provider does not hold.
+	ReasonClaimValidationFailed Reason = "ClaimValidationFailed"
+	// ReasonInsufficientScope: the token lacks a scope.
+	ReasonInsufficientScope Reason = "InsufficientScope"
+	// ReasonInsufficientClaims: a role, a group or a claim is not as required.
+	ReasonInsufficientClaims Reason = "InsufficientClaims"
+	// ReasonExpressionFailed: an expression is false, or could not be evaluated.
+	ReasonExpressionFailed Reason = "ExpressionFailed"
+	// ReasonUpstreamValueInvalid: a value for an upstream header cannot be written safely.
+	ReasonUpstreamValueInvalid Reason = "UpstreamValueInvalid"
+	// ReasonKeysUnavailable: the keys of the provider could not be had.
+	ReasonKeysUnavailable Reason = "KeysUnavailable"
+)
+
+// Reasons of the server to refuse a request.
+const (
+	// ReasonOverloaded: more requests are in flight than the server takes.
+	ReasonOverloaded Reason = "Overloaded"
+	// ReasonInternalError: the server met a fault of its own.
+	ReasonInternalError Reason = "InternalError"
+)
+
+// Reasons lists every reason there is, in the order of the documentation. The caller owns the slice.
+func Reasons() []Reason {
+	return []Reason{
+		ReasonPublic, ReasonAnonymous, ReasonAllowed, ReasonPreflight, ReasonDryRun,
+		ReasonInvalidRequest, ReasonAmbiguousRequest, ReasonInvalidScope, ReasonScopeRequired, ReasonNoPolicy, ReasonNoRule,
+		ReasonDenied, ReasonNotCompiled, ReasonSourceNotAllowed,
+		ReasonMissingToken, ReasonAmbiguousCredential, ReasonMalformedToken, ReasonUntrustedIssuer,
+		ReasonAlgorithmNotAllowed, ReasonUnknownKey, ReasonInvalidSignature, ReasonInvalidTokenType, ReasonInvalidAudience,
+		ReasonInvalidSubject, ReasonTokenExpired, ReasonTokenNotYetValid, ReasonTokenTooOld, ReasonClaimValidationFailed,
+		ReasonInsufficientScope, ReasonInsufficientClaims, ReasonExpressionFailed, ReasonUpstreamValueInvalid,
+		ReasonKeysUnavailable, ReasonOverloaded, ReasonInternalError,
+	}
+}
+
+// Unauthenticated tells whether r is a refusal for want of a valid token: the answer is 401 then, and the part
+// unauthenticated of denied applies.
+func (r Reason) Unauthenticated() bool {
+	switch r {
+	case ReasonMissingToken, ReasonMalformedToken, ReasonUntrustedIssuer, ReasonAlgorithmNotAllowed, ReasonUnknownKey,
+		ReasonInvalidSignature, ReasonInvalidTokenType, ReasonInvalidAudience, ReasonInvalidSubject, ReasonTokenExpired,
+		ReasonTokenNotYetValid, ReasonTokenTooOld, ReasonClaimValidationFailed:
+		return true
+	}
+	return false
+}
+
+// Status is the HTTP status of a refusal for r, where nobody asks for another; 0 for reasons to allow.
+func (r Reason) Status() int {
+	if r.Unauthenticated() {
+		return 401
+	}
+	switch r {
+	case "", ReasonPublic, ReasonAnonymous, ReasonAllowed, ReasonPreflight, ReasonDryRun:
+		return 0
+	case ReasonInvalidRequest, ReasonAmbiguousRequest, ReasonAmbiguousCredential:
+		return 400
+	case ReasonKeysUnavailable, ReasonOverloaded, ReasonInternalError:
+		return 503
+	}
+	return 403
+}
+
+// tokenReasons pairs what package token says with the word for it.
+var tokenReasons = []struct {
+	err    error
+	reason Reason
+}{
+	{token.ErrExpired, ReasonTokenExpired},
+	{token.ErrNotYetValid, ReasonTokenNotYetValid},
+	{token.ErrTooOld, ReasonTokenTooOld},
+	{token.ErrSignature, ReasonInvalidSignature},
+	{token.ErrAudience, ReasonInvalidAudience},
+	{token.ErrUntrustedIssuer, ReasonUntrustedIssuer},
+	{token.ErrUnknownKey, ReasonUnknownKey},
+	{token.ErrAlgorithm, ReasonAlgorithmNotAllowed},
+	{token.ErrTokenType, ReasonInvalidTokenType},
+	{token.ErrSubject, ReasonInvalidSubject},
+	{token.ErrKeysUnavailable, ReasonKeysUnavailable},
+	{token.ErrAmbiguousCredential, ReasonAmbiguousCredential},
+}
+
+// tokenReason is the word for an error of package token. What it does not know is a malformed token: no error of the
+// verification may pass for less than a refusal.
+func tokenReason(err error) Reason {
+	for _, t := range tokenReasons {
+		if errors.Is(err, t.err) {
+			return t.reason
+		}
+	}
+	return ReasonMalformedToken
+}

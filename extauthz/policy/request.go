@@ -1,0 +1,124 @@
+package policy
+
+import (
+	"net/netip"
+	"strings"
+)
+
+const (
+	// maxHeaders and maxHeaderBytes bound the headers of a request: above Envoy's defaults (100 headers, 60 KiB).
+	maxHeaders     = 256
+	maxHeaderBytes = 96 << 10
+)
+
+// Input is a request as the proxy describes it.
+type Input struct {
+	// Method, Scheme and Host as the proxy sends them.
+	Method, Scheme, Host string
+	// Path as the proxy sends it, with the query.
+	Path string
+	// Headers by lower-case name; several fields of one name joined with ",". Pseudo-headers are ignored. The map is
+	// neither copied nor written.
+	Headers map[string]string
+	// Size of the request's body in bytes; -1 where it is not known.
+	Size int64
+	// Scope that the proxy states.
+	Scope Scope
+	// SourceAddress of the client; the zero Addr where it is not known.
+	SourceAddress netip.Addr
+	// SourcePrincipal of the client, from its verified certificate; empty where there is none.
+	SourcePrincipal string
+	// Context extensions of the proxy.
+	Context map[string]string
+}
+
+// Request is a request that has been looked at: one that every parser reads alike, its path apart, which is read once
+// the host, and with it the reading, is known. It serves one Check and is not for concurrent use.
+type Request struct {
+	in    Input
+	host  string
+	path  string
+	query string
+	// announced is the method that a CORS preflight announces; empty for any other request.
+	announced string
+
+	// Room for a lookup, so that one of usual size allocates nothing.
+	rooms [2]room
+	found [16]terminal
+	segs  [24]string
+	vars  variables
+}
+
+// room is what a lookup in one table needs.
+type room struct {
+	path path
+	hits [4]hit
+}
+
+// NewRequest looks at in. The Reason is ReasonInvalidRequest where method, host or path is missing or malformed, or the
+// headers are too many or too large; otherwise it is empty.
+func NewRequest(in Input) (*Request, Reason) {
+	host, err := normalizeHost(in.Host, true)
+	if err != nil || !isToken(in.Method) || !strings.HasPrefix(in.Path, "/") || !headersFit(in.Headers) {
+		return nil, ReasonInvalidRequest
+	}
+	r := &Request{in: in, host: host}
+	r.path, r.query, _ = strings.Cut(in.Path, "?")
+	if in.Method == "OPTIONS" {
+		_, origin := in.Headers["origin"]
+		if m := in.Headers["access-control-request-method"]; origin && isToken(m) {
+			r.announced = m
+		}
+	}
+	return r, ""
+}
+
+func headersFit(h map[string]string) bool {
+	if len(h) > maxHeaders {
+		return false
+	}
+	n := 0
+	for k, v := range h {
+		n += len(k) + len(v)
+	}
+	return n <= maxHeaderBytes
+}
+
+// isToken tells whether s is a token (RFC 9110 §5.6.2), as methods are.
+func isToken(s string) bool {
+	if s == "" || len(s) > 64 {
+		return false
+	}
+	for i := range len(s) {
+		c := s[i]
+		alnum := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
+		if !alnum && strings.IndexByte("!#$%&'*+-.^_`|~", c) < 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// Method of the request.
+func (r *Request) Method() string { return r.in.Method }
+
+// Scheme of the request as the proxy says it; may be empty.
+func (r *Request) Scheme() string { return r.in.Scheme }
+
+// Host of the request in lower case, without port and final dot.
+func (r *Request) Host() string { return r.host }
+
+// Path of the request as it was sent, without the query.
+func (r *Request) Path() string { return r.path }
+
+// Query of the request as it was sent, without "?".
+func (r *Request) Query() string { return r.query }
+
+// Header is the value of the header name, in lower case; several fields of one name are joined with ",".
+func (r *Request) Header(name string) (value string, ok bool) {
+	if strings.HasPrefix(name, ":") {
+		return "", false
+	}
+	value, ok = r.in.Headers[name]
+	return value, ok
+}

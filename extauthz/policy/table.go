@@ -1,0 +1,142 @@
+package policy
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/sallyport/sallyport/api/v1alpha1"
+)
+
+// table holds the rules of one host.
+type table struct {
+	tree *tree
+	// closed is a policy whose matches cannot be read: the whole host refuses. Nil where all can.
+	closed *policy
+	// paths is how the servers of the host read a path.
+	paths pathOptions
+	// preflight: some policy lets CORS preflights pass.
+	preflight bool
+	// open: every policy is DryRun, though some rule is not; what lands on no rule passes.
+	open bool
+	// dry: some rule is DryRun.
+	dry bool
+	// identity are the headers that no client may set, lower case and sorted; folded holds their confusable spellings.
+	identity []string
+	folded   map[string]bool
+	// strip are the names to remove where none of them is set: identity, and each with "_" for "-".
+	strip []string
+	// look of a refusal that no rule gives; that of the policy where the host has one policy only.
+	look *look
+}
+
+// newTable builds the table of a host from the policies that name it, in their order. Without all, DryRun rules are
+// left out; nil where every policy is DryRun in all of its rules.
+func newTable(policies []*policy, all bool) *table {
+	t := &table{tree: newTree(), open: !all}
+	enforced := false
+	for _, p := range policies {
+		t.preflight = t.preflight || p.preflight
+		t.open = t.open && p.draft.dryRun
+		enforced = enforced || !p.draft.dryRun
+		for _, r := range p.rules {
+			t.dry = t.dry || r.dryRun
+			if r.dryRun && !all {
+				continue
+			}
+			enforced = true
+			if r.unreadable && t.closed == nil {
+				t.closed = p
+			}
+			for i := range r.matches {
+				t.tree.add(&r.matches[i].pattern, entry{rule: r, match: &r.matches[i]})
+			}
+		}
+	}
+	if !enforced {
+		return nil
+	}
+	t.paths, _ = agreedPaths(policies, all)
+	t.tree.root.sort()
+	t.protect(policies)
+	if len(policies) == 1 {
+		t.look = &policies[0].look
+	}
+	return t
+}
+
+// newHostTables builds both tables of a host.
+func newHostTables(policies []*policy) hostTables {
+	all := newTable(policies, true)
+	if all == nil || !all.dry && !slices.ContainsFunc(policies, func(p *policy) bool { return p.draft.dryRun }) {
+		return hostTables{enforced: all, all: all}
+	}
+	return hostTables{enforced: newTable(policies, false), all: all}
+}
+
+// protect collects the headers that policies of the host set.
+func (t *table) protect(policies []*policy) {
+	for _, p := range policies {
+		for _, h := range p.upstream.headers {
+			t.identity = append(t.identity, h.name)
+		}
+	}
+	slices.Sort(t.identity)
+	t.identity = slices.Compact(t.identity)
+	if len(t.identity) == 0 {
+		return
+	}
+	t.folded = map[string]bool{}
+	for _, name := range t.identity {
+		t.folded[fold(name)] = true
+		t.strip = append(t.strip, spellings(name)...)
+	}
+	slices.Sort(t.strip)
+	t.strip = slices.Compact(t.strip)
+}
+
+// spellings are a name and its spellings with "-" and with "_" throughout.
+func spellings(name string) []string {
+	return []string{name, fold(name), strings.ReplaceAll(name, "-", "_")}
+}
+
+// agreedPaths is how the servers of a host read a path, where all policies agree; where they do not, the stricter
+// reading. disputed names the fields.
+func agreedPaths(policies []*policy, all bool) (o pathOptions, disputed []string) {
+	first := true
+	differs := [2]bool{}
+	for _, p := range policies {
+		if !all && !p.enforces() {
+			continue
+		}
+		if first {
+			o, first = p.paths, false
+			continue
+		}
+		differs[0] = differs[0] || o.keepEncodedSlash != p.paths.keepEncodedSlash
+		differs[1] = differs[1] || o.stripSemicolon != p.paths.stripSemicolon
+	}
+	if differs[0] {
+		o.keepEncodedSlash = false
+		disputed = append(disputed, "encodedSlash")
+	}
+	if differs[1] {
+		o.stripSemicolon = false
+		disputed = append(disputed, "semicolon")
+	}
+	return o, disputed
+}
+
+// reportHost adds to policies what is wrong with a host that they share.
+func reportHost(host string, policies []*policy, t *table) {
+	_, disputed := agreedPaths(policies, true)
+	for _, name := range disputed {
+		for _, p := range policies {
+			p.problems.add(field.NewPath("spec", "paths", name), SeverityError, v1alpha1.ReasonInvalid,
+				fmt.Sprintf("the policies of host %q do not agree; how a host reads paths belongs to the host, so say the same in each (until then: Refuse)", host))
+		}
+	}
+	reportOverlaps(host, t)
+}
