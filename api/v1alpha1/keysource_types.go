@@ -1,0 +1,85 @@
+package v1alpha1
+
+// KeySource is where keys come from: exactly one of its fields.
+//
+// +kubebuilder:validation:MinProperties=1
+// +kubebuilder:validation:MaxProperties=1
+type KeySource struct {
+	// Discovery from the issuer: OpenID Connect Discovery first, then RFC 8414. The issuer of the document must equal the
+	// provider's.
+	//
+	// +optional
+	Discovery *Discovery `json:"discovery,omitempty"`
+
+	// Remote is a key set (RFC 7517) at a URL.
+	//
+	// +optional
+	Remote *RemoteKeys `json:"remote,omitempty"`
+
+	// Inline is a key set (RFC 7517), as JSON.
+	//
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=65536
+	Inline string `json:"inline,omitempty"`
+
+	// ConfigMapKeyRef is a key set, or public keys in PEM, in a ConfigMap.
+	//
+	// +optional
+	ConfigMapKeyRef *KeyReference `json:"configMapKeyRef,omitempty"`
+
+	// SecretKeyRef is a key set, public keys in PEM, or, with HS algorithms, a key set of type oct or the secret itself
+	// (32 bytes or more), in a Secret.
+	//
+	// +optional
+	SecretKeyRef *KeyReference `json:"secretKeyRef,omitempty"`
+
+	// PEM are public keys or certificates, one or more in each entry.
+	//
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:items:MaxLength=16384
+	PEM []string `json:"pem,omitempty"`
+}
+
+// Discovery takes the keys from where the issuer's own metadata says. It has no settings.
+type Discovery struct{}
+
+// RemoteKeys is a key set at a URL.
+type RemoteKeys struct {
+	// URL of the key set; https, unless the provider says allowHTTP.
+	//
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=2048
+	// +kubebuilder:validation:Pattern=`^https?://[^\s]+$`
+	URL string `json:"url"`
+}
+
+// Refresh says how fetched keys are kept fresh.
+type Refresh struct {
+	// Interval between two fetches, give or take a tenth; at least 10s.
+	//
+	// +optional
+	// +kubebuilder:default="10m"
+	Interval *Duration `json:"interval,omitempty"`
+
+	// MinInterval between two fetches that tokens with an unknown key cause; at least 1s.
+	//
+	// +optional
+	// +kubebuilder:default="10s"
+	MinInterval *Duration `json:"minInterval,omitempty"`
+
+	// StaleFor is how long keys serve after the last fetch that succeeded.
+	//
+	// +optional
+	// +kubebuilder:default="24h"
+	StaleFor *Duration `json:"staleFor,omitempty"`
+}
+
+// ProviderTLS is the TLS of connections to a provider.
+type ProviderTLS struct {
+	// CAConfigMapKeyRef holds the certificate authorities, in PEM, that are trusted instead of the system's.
+	CAConfigMapKeyRef KeyReference `json:"caConfigMapKeyRef"`
+}
