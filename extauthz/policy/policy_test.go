@@ -106,7 +106,6 @@ func request(method, target string) call {
 
 func (c call) with(claims string) call        { c.claims = claims; return c }
 func (c call) header(name, value string) call { c.Headers[name] = value; return c }
-func (c call) input(change func(*Input)) call { change(&c.Input); return c }
 func (c call) decide(t testing.TB, s *Snapshot) Decision {
 	t.Helper()
 	req, reason := NewRequest(c.Input)

@@ -1,0 +1,128 @@
+package extauthz
+
+import (
+	"net/url"
+	"slices"
+	"strings"
+
+	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+
+	"github.com/sallyport/sallyport/extauthz/policy"
+	"github.com/sallyport/sallyport/extauthz/token"
+)
+
+// removeTokens adds to out what takes tokens out of the request, from each place where there is something.
+//
+// Envoy removes query parameters by their names as they are sent, and writes the query anew when it does: in the order
+// of the names, and with "=" behind a name without a value. So it is asked only where there is one.
+func removeTokens(out *authv3.OkHttpResponse, req *policy.Request, d *policy.Decision) {
+	cookies, _ := req.Header("cookie")
+	rest := cookies
+	for _, s := range d.RemoveToken {
+		switch {
+		case s.Header != "":
+			if value, ok := req.Header(s.Header); ok && hasToken(value, s) && !sets(d, s.Header) && !slices.Contains(out.HeadersToRemove, s.Header) {
+				// The slice may belong to the snapshot.
+				out.HeadersToRemove = append(slices.Clip(out.HeadersToRemove), s.Header)
+			}
+		case s.Cookie != "":
+			rest = removeCookie(rest, s.Cookie)
+		case s.QueryParameter != "":
+			out.QueryParametersToRemove = append(out.QueryParametersToRemove, spellings(req.Query(), s.QueryParameter)...)
+		}
+	}
+	switch {
+	case rest == cookies || slices.Contains(out.HeadersToRemove, "cookie"):
+	case rest == "":
+		out.HeadersToRemove = append(slices.Clip(out.HeadersToRemove), "cookie")
+	default:
+		out.Headers = append(out.Headers, setHeader("cookie", rest))
+	}
+}
+
+// sets tells whether the decision overwrites the header.
+func sets(d *policy.Decision, name string) bool {
+	return slices.ContainsFunc(d.Set, func(h policy.HeaderValue) bool { return h.Name == name })
+}
+
+// hasToken tells whether one of the values that are joined in a header is of the source's scheme.
+func hasToken(value string, s token.Source) bool {
+	if s.Scheme == "" {
+		return true
+	}
+	for part := range strings.SplitSeq(value, ",") {
+		scheme := strings.Trim(part, " \t")
+		if i := strings.IndexAny(scheme, " \t"); i >= 0 {
+			scheme = scheme[:i]
+		}
+		if strings.EqualFold(scheme, s.Scheme) {
+			return true
+		}
+	}
+	return false
+}
+
+// removeCookie leaves out every cookie of that name, and keeps the others and what separates them byte for byte. Like
+// token.Extract it reads "," as well as ";" between cookies, since Envoy joins two Cookie fields with it.
+func removeCookie(header, name string) string {
+	var kept strings.Builder
+	removed := false
+	for rest, sep := header, ""; ; {
+		end := strings.IndexAny(rest, ";,")
+		pair := rest
+		if end >= 0 {
+			pair = rest[:end]
+		}
+		key, _, _ := strings.Cut(pair, "=")
+		switch {
+		case strings.Trim(key, " \t") == name:
+			removed = true
+		case kept.Len() == 0:
+			kept.WriteString(strings.TrimLeft(pair, " \t"))
+		default:
+			kept.WriteString(sep)
+			kept.WriteString(pair)
+		}
+		if end < 0 {
+			break
+		}
+		sep, rest = rest[end:end+1], rest[end+1:]
+	}
+	if !removed {
+		return header
+	}
+	return strings.Trim(kept.String(), " \t")
+}
+
+// spellings are the names in a query, as they are sent, that servers read as name.
+func spellings(query, name string) []string {
+	var out []string
+	for pair := range strings.SplitSeq(query, "&") {
+		key, _, _ := strings.Cut(pair, "=")
+		if spells(key, name) && !slices.Contains(out, key) {
+			out = append(out, key)
+		}
+	}
+	return out
+}
+
+func spells(key, name string) bool {
+	if key == name {
+		return true
+	}
+	decoded, err := url.QueryUnescape(key)
+	return err == nil && decoded == name
+}
+
+// removeParameter leaves out every parameter that is read as name.
+func removeParameter(query, name string) string {
+	if query == "" {
+		return ""
+	}
+	pairs := strings.Split(query, "&")
+	pairs = slices.DeleteFunc(pairs, func(pair string) bool {
+		key, _, _ := strings.Cut(pair, "=")
+		return spells(key, name)
+	})
+	return strings.Join(pairs, "&")
+}

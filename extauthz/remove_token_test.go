@@ -1,0 +1,139 @@
+package extauthz
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/sallyport/sallyport/extauthz/policy"
+	"github.com/sallyport/sallyport/extauthz/token"
+)
+
+func TestRemoveCookie(t *testing.T) {
+	for _, tt := range []struct{ name, header, want string }{
+		{"absent", "a=1; b=2", "a=1; b=2"},
+		{"alone", "tok=x", ""},
+		{"first", "tok=x; a=1", "a=1"},
+		{"last", "a=1; tok=x", "a=1"},
+		{"between", "a=1; tok=x; b=2", "a=1; b=2"},
+		{"twice", "tok=x; a=1; tok=y", "a=1"},
+		{"spaces as they were", "a=1;b=2;  c=3; tok=x;d=4", "a=1;b=2;  c=3;d=4"},
+		{"blanks around the name", "a=1; tok =x;\ttok=y", "a=1"},
+		{"two fields, joined", "a=1,tok=x", "a=1"},
+		{"two fields, the first goes", "tok=x,a=1; b=2", "a=1; b=2"},
+		{"a comma in another's value", "a=1,2; tok=x", "a=1,2"},
+		{"quotes and equals signs", `a="x=y"; tok=x; b==`, `a="x=y"; b==`},
+		{"without a value", "tok; a=1", "a=1"},
+		{"another case", "TOK=x; a=1", "TOK=x; a=1"},
+		{"a longer name", "xtok=1; tok2=2; tok=3", "xtok=1; tok2=2"},
+		{"the name as a value", "a=tok; tok=x", "a=tok"},
+		{"empty", "", ""},
+		{"nothing but separators is left", ";; tok=x ;;", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := removeCookie(tt.header, "tok"); got != tt.want {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+// cookiesOf are the cookies of a header, without the blanks and separators between them.
+func cookiesOf(header string) []string {
+	var out []string
+	for _, pair := range strings.FieldsFunc(header, func(r rune) bool { return r == ';' || r == ',' }) {
+		if pair = strings.Trim(pair, " \t"); pair != "" {
+			out = append(out, pair)
+		}
+	}
+	return out
+}
+
+// FuzzRemoveCookie: no cookie of the name is left, and all others are, unchanged and in order.
+func FuzzRemoveCookie(f *testing.F) {
+	f.Add("a=1; tok=x; b=2", "tok")
+	f.Add("tok=x,a=1;tok", "tok")
+	f.Add(" ;, tok\t=;=;", "a")
+	f.Add("0,0,0", "0")
+	f.Fuzz(func(t *testing.T, header, name string) {
+		if name == "" || strings.ContainsAny(name, "=;, \t") {
+			return
+		}
+		nameOf := func(pair string) string {
+			key, _, _ := strings.Cut(pair, "=")
+			return strings.Trim(key, " \t")
+		}
+		want := slices.DeleteFunc(cookiesOf(header), func(pair string) bool { return nameOf(pair) == name })
+		got := removeCookie(header, name)
+		if !slices.Equal(want, cookiesOf(got)) {
+			t.Errorf("removing %q from %q gives %q", name, header, got)
+		}
+		if len(want) == len(cookiesOf(header)) && got != header {
+			t.Errorf("nothing to remove, but %q became %q", header, got)
+		}
+	})
+}
+
+func TestRemoveTokens(t *testing.T) {
+	bearer := token.Source{Header: "authorization", Scheme: "Bearer"}
+	plain := token.Source{Header: "x-token"}
+	cookie := token.Source{Cookie: "tok"}
+	query := token.Source{QueryParameter: "access_token"}
+	for _, tt := range []struct {
+		name    string
+		sources []token.Source
+		query   string
+		headers map[string]string
+		set     []policy.HeaderValue
+		remove  []string
+		cookie  string // as it is set; "" for not
+		params  []string
+	}{
+		{name: "nothing there", sources: []token.Source{bearer, plain, cookie, query}, query: "a=1", headers: map[string]string{"cookie": "a=1"}},
+		{name: "bearer", sources: []token.Source{bearer}, headers: map[string]string{"authorization": "bearer  x"}, remove: []string{"authorization"}},
+		{name: "bearer without a token", sources: []token.Source{bearer}, headers: map[string]string{"authorization": "Bearer"}, remove: []string{"authorization"}},
+		{name: "another scheme stays", sources: []token.Source{bearer}, headers: map[string]string{"authorization": "Basic x"}},
+		{name: "a scheme that begins alike stays", sources: []token.Source{bearer}, headers: map[string]string{"authorization": "Bearerx y"}},
+		{name: "bearer behind another scheme", sources: []token.Source{bearer}, headers: map[string]string{"authorization": "Basic x, Bearer y"}, remove: []string{"authorization"}},
+		{name: "plain header", sources: []token.Source{plain}, headers: map[string]string{"x-token": "x"}, remove: []string{"x-token"}},
+		{name: "a header that is set is overwritten already", sources: []token.Source{plain}, headers: map[string]string{"x-token": "x"}, set: []policy.HeaderValue{{Name: "x-token", Value: "y"}}},
+		{name: "named twice", sources: []token.Source{plain, plain}, headers: map[string]string{"x-token": "x"}, remove: []string{"x-token"}},
+		{name: "one cookie among others", sources: []token.Source{cookie}, headers: map[string]string{"cookie": "a=1; tok=x; b=2"}, cookie: "a=1; b=2"},
+		{name: "two cookies of two sources", sources: []token.Source{cookie, {Cookie: "b"}}, headers: map[string]string{"cookie": "a=1; tok=x; b=2"}, cookie: "a=1"},
+		{name: "the only cookie", sources: []token.Source{cookie}, headers: map[string]string{"cookie": "tok=x"}, remove: []string{"cookie"}},
+		{name: "query", sources: []token.Source{query}, query: "a=1&access_token=x", params: []string{"access_token"}},
+		{name: "query, in other spellings", sources: []token.Source{query}, query: "access%5Ftoken=x&access_token=y&%61ccess_token&access_token=z", params: []string{"access%5Ftoken", "access_token", "%61ccess_token"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			req, reason := policy.NewRequest(policy.Input{Method: "GET", Host: "a.example.com", Path: "/?" + tt.query, Headers: tt.headers})
+			if reason != "" {
+				t.Fatal(reason)
+			}
+			out := &authv3.OkHttpResponse{}
+			removeTokens(out, req, &policy.Decision{RemoveToken: tt.sources, Set: tt.set})
+			if d := cmp.Diff(tt.remove, out.GetHeadersToRemove()); d != "" {
+				t.Error("headers", d)
+			}
+			if d := cmp.Diff(tt.params, out.GetQueryParametersToRemove()); d != "" {
+				t.Error("query", d)
+			}
+			if got := headersOf(t, out.GetHeaders())["cookie"]; got != tt.cookie {
+				t.Errorf("cookie %q, want %q", got, tt.cookie)
+			}
+		})
+	}
+}
+
+// TestTokenIsRemovedFromEverywhere goes through the whole server, on a public rule too, where nobody looks at a token.
+func TestTokenIsRemovedFromEverywhere(t *testing.T) {
+	w := newWorld(t, nil)
+	out := w.check(t, ask("GET", "https://orders.example.com/healthz?access_token=x&b=1", "authorization: Bearer y", "cookie: a=1; access_token=z"))
+	ok := out.GetOkResponse()
+	if !slices.Contains(ok.GetHeadersToRemove(), "authorization") || headersOf(t, ok.GetHeaders())["cookie"] != "a=1" ||
+		!slices.Equal(ok.GetQueryParametersToRemove(), []string{"access_token"}) {
+		t.Errorf("got %v", ok)
+	}
+}
