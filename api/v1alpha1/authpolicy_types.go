@@ -41,17 +41,36 @@ type AuthPolicyList struct {
 	Items           []AuthPolicy `json:"items"`
 }
 
-// AuthPolicySpec is the desired state of an AuthPolicy.
+// AuthPolicySpec is the desired state of an AuthPolicy. It says either hosts or targetRefs.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.hosts) != has(self.targetRefs)",message="say exactly one of hosts and targetRefs"
+// +kubebuilder:validation:XValidation:rule="!has(self.inheritance) || has(self.targetRefs) && self.targetRefs.exists(t, t.kind == 'Gateway')",message="inheritance is for a policy on a Gateway"
 type AuthPolicySpec struct {
 	// Hosts that the policy is about: a host name, a wildcard such as *.example.com (one or more labels), or * for every
 	// host that no other policy names. Without a port; compared without case. The exact host is looked up first, then
-	// the longest wildcard, then *.
+	// the longest wildcard, then *. In a cluster, hosts are granted to a namespace by the annotation sallyport.dev/hosts.
 	//
+	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=64
 	// +kubebuilder:validation:items:MaxLength=253
-	Hosts []string `json:"hosts"`
+	Hosts []string `json:"hosts,omitempty"`
+
+	// TargetRefs are the routes, Gateways and Services of the policy's own namespace that it is attached to.
+	//
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=16
+	TargetRefs []TargetReference `json:"targetRefs,omitempty"`
+
+	// Inheritance of a policy on a Gateway. Default: it is asked where neither a route nor the host has a policy. Required:
+	// it is asked always, beside them.
+	//
+	// +optional
+	// +kubebuilder:validation:Enum=Default;Required
+	Inheritance *Inheritance `json:"inheritance,omitempty"`
 
 	// IdentityProviders whose tokens are believed here. A policy whose rules are all Public or Denied needs none.
 	//
@@ -105,6 +124,46 @@ type AuthPolicySpec struct {
 	// +optional
 	Denied *Denied `json:"denied,omitempty"`
 }
+
+// TargetReference names an object that a policy is attached to.
+//
+// +kubebuilder:validation:XValidation:rule="self.kind != 'Service' || !has(self.sectionName)",message="a Service has no sections"
+// +kubebuilder:validation:XValidation:rule="!has(self.group) || self.group == (self.kind == 'Service' ? '' : 'gateway.networking.k8s.io')",message="group must be that of the kind: gateway.networking.k8s.io, or empty for a Service"
+type TargetReference struct {
+	// Group of the object; the one that fits the kind by default.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	Group *string `json:"group,omitempty"`
+
+	// Kind of the object.
+	//
+	// +kubebuilder:validation:Enum=HTTPRoute;GRPCRoute;Gateway;Service
+	Kind string `json:"kind"`
+
+	// Name of the object, in the policy's own namespace.
+	//
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name"`
+
+	// SectionName of one rule of a route, or of one listener of a Gateway; all of them by default.
+	//
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	SectionName *string `json:"sectionName,omitempty"`
+}
+
+// Inheritance says when a policy on a Gateway is asked.
+type Inheritance string
+
+const (
+	// InheritanceDefault asks it where neither a route nor the host has a policy.
+	InheritanceDefault Inheritance = "Default"
+	// InheritanceRequired asks it always.
+	InheritanceRequired Inheritance = "Required"
+)
 
 // IdentityProviderReference names a provider whose tokens a policy believes.
 //
@@ -279,6 +338,13 @@ type AuthPolicyStatus struct {
 	// +kubebuilder:validation:MaxItems=8
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 
+	// Ancestors are the targets of targetRefs, each with what became of it, as policies of the Gateway API say.
+	//
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=16
+	Ancestors []AncestorStatus `json:"ancestors,omitempty"`
+
 	// Hosts that the policy is in force on.
 	//
 	// +optional
@@ -290,4 +356,23 @@ type AuthPolicyStatus struct {
 	//
 	// +optional
 	Rules int32 `json:"rules,omitempty"`
+}
+
+// AncestorStatus is what became of one target.
+type AncestorStatus struct {
+	// AncestorRef names the target.
+	AncestorRef TargetReference `json:"ancestorRef"`
+
+	// ControllerName of who says so.
+	//
+	// +kubebuilder:validation:MaxLength=253
+	ControllerName string `json:"controllerName"`
+
+	// Conditions: Accepted.
+	//
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=8
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
 }

@@ -2,7 +2,8 @@ package v1alpha1
 
 // Conditions of the kinds. Each says True when all is well, Overlap apart.
 const (
-	// ConditionAccepted: the object is sound. Reasons: Accepted, Invalid, HostConflict.
+	// ConditionAccepted: the object is sound. Reasons: Accepted, Invalid, HostConflict; of an
+	// ancestor also TargetNotFound.
 	ConditionAccepted = "Accepted"
 	// ConditionResolvedRefs, of an AuthPolicy: what it refers to is there. Reasons: ResolvedRefs, RefNotFound,
 	// RefNotPermitted, RefInvalid.
@@ -25,6 +26,8 @@ const (
 	ReasonInvalid = "Invalid"
 	// ReasonHostConflict: another namespace has an older claim to a host of the policy.
 	ReasonHostConflict = "HostConflict"
+	// ReasonTargetNotFound: a target of targetRefs is missing.
+	ReasonTargetNotFound = "TargetNotFound"
 	// ReasonResolvedRefs: everything that the object refers to is there.
 	ReasonResolvedRefs = "ResolvedRefs"
 	// ReasonRefNotFound: something that the object refers to is missing.

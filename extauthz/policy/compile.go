@@ -36,10 +36,18 @@ func (c *Compiler) Compile(objs Objects, opts Options) (*Snapshot, Report) {
 	for _, p := range policies {
 		p.join(byRef)
 	}
-	grantHosts(policies)
-	s := &Snapshot{opts: opts}
-	s.index(policies)
-	s.stats = Stats{Policies: len(policies), Providers: len(providers)}
+	var granted *grants
+	if opts.HostGrants {
+		granted = newGrants(objs.Namespaces)
+		granted.apply(policies)
+	} else {
+		ownHosts(policies)
+	}
+	s := &Snapshot{opts: opts, stats: Stats{Policies: len(policies), Providers: len(providers)}}
+	s.index(policies, granted)
+	attached := attach(policies, &objs)
+	s.indexServices(attached)
+	s.indexGateways(attached, &objs)
 	for _, p := range policies {
 		s.stats.Rules += len(p.rules)
 		if p.draft.dryRun {
@@ -83,7 +91,7 @@ func (c *Compiler) compileProviders(objs *Objects) []*provider {
 	kept := make(map[string]*token.Provider, len(sources))
 	var out []*provider
 	for _, s := range sources {
-		p := compileProvider(s, refs, c.env)
+		p := compileProvider(s, objs.Undecoded[s.ref], refs, c.env)
 		if t := p.token; t != nil {
 			if old := c.providers[t.Name]; old != nil && old.Fingerprint == t.Fingerprint {
 				p.token = old
@@ -102,7 +110,7 @@ func (c *Compiler) compilePolicies(objs *Objects) []*policy {
 	for _, o := range objs.AuthPolicies {
 		d, ok := c.drafts[o]
 		if !ok {
-			d = compileDraft(o, &c.opts, c.env)
+			d = compileDraft(o, objs.Undecoded[ObjectRef{v1alpha1.KindAuthPolicy, o.Namespace, o.Name}], &c.opts, c.env)
 		}
 		kept[o] = d
 		out = append(out, &policy{draft: d, name: d.ref.Namespace + "/" + d.ref.Name})

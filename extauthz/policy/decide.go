@@ -49,8 +49,8 @@ func (c *Candidate) look(o outcome) *Refusal {
 	switch {
 	case o.rule != nil:
 		return o.rule.look.of(o.reason)
-	case c.table != nil && c.table.look != nil:
-		return c.table.look.of(o.reason)
+	case len(c.tables) == 1 && c.tables[0].look != nil:
+		return c.tables[0].look.of(o.reason)
 	}
 	return nil
 }
@@ -81,9 +81,6 @@ func (l *Landing) judge(c *Candidate, f Facts) outcome {
 	}
 	if o := c.refusedWithoutToken(); o.reason != "" {
 		return o
-	}
-	if c.preflight {
-		return outcome{allow: true, reason: ReasonPreflight, rule: c.hits[0].rule}
 	}
 	return l.judgeToken(c, f)
 }
@@ -117,15 +114,17 @@ func (c *Candidate) refusedWithoutToken() outcome {
 func (l *Landing) judgeToken(c *Candidate, f Facts) outcome {
 	var looking, needing *rule
 	for i := range c.hits {
-		r := c.hits[i].rule
-		if r.looks() && looking == nil {
-			looking = r
+		h := &c.hits[i]
+		if h.looks() && looking == nil {
+			looking = h.rule
 		}
-		if r.access == accessToken && needing == nil {
-			needing = r
+		if h.looks() && h.rule.access == accessToken && needing == nil {
+			needing = h.rule
 		}
 	}
 	switch {
+	case looking == nil && c.hits[0].preflight:
+		return outcome{allow: true, reason: ReasonPreflight, rule: c.hits[0].rule}
 	case looking == nil:
 		return outcome{allow: true, reason: ReasonPublic, rule: c.hits[0].rule}
 	case f.Err != nil:
@@ -135,11 +134,9 @@ func (l *Landing) judgeToken(c *Candidate, f Facts) outcome {
 	case f.Identity == nil:
 		return outcome{allow: true, reason: ReasonAnonymous, rule: c.hits[0].rule}
 	}
-	vars := l.variables(c, f)
 	for i := range c.hits {
-		if r := c.hits[i].rule; r.looks() {
-			vars.match = c.hits[i].match
-			if o := r.judge(vars); o.reason != "" {
+		if h := &c.hits[i]; h.looks() {
+			if o := h.rule.judge(l.variables(h, f)); o.reason != "" {
 				return o
 			}
 		}
@@ -147,9 +144,9 @@ func (l *Landing) judgeToken(c *Candidate, f Facts) outcome {
 	return outcome{allow: true, reason: ReasonAllowed, rule: c.hits[0].rule}
 }
 
-func (l *Landing) variables(c *Candidate, f Facts) *variables {
+func (l *Landing) variables(h *hit, f Facts) *variables {
 	v := &l.req.vars
-	*v = variables{identity: f.Identity, req: l.req, path: c.path, now: f.Now, trustDomain: l.snapshot.opts.TrustDomain}
+	*v = variables{identity: f.Identity, req: l.req, path: h.path, match: h.match, now: f.Now, trustDomain: l.snapshot.opts.TrustDomain}
 	return v
 }
 
@@ -193,8 +190,7 @@ func (l *Landing) equip(d *Decision, o outcome, f Facts) outcome {
 		if f.Identity == nil || o.reason != ReasonAllowed || !c.looksAt(p) {
 			continue
 		}
-		vars := l.variables(c, f)
-		vars.match = c.hits[i].match
+		vars := l.variables(&c.hits[i], f)
 		for j := range p.upstream.headers {
 			h := &p.upstream.headers[j]
 			value, present, err := h.header(vars)
@@ -218,7 +214,7 @@ func (l *Landing) equip(d *Decision, o outcome, f Facts) outcome {
 
 // looksAt tells whether a rule of p that decides looks at tokens.
 func (c *Candidate) looksAt(p *policy) bool {
-	return slices.ContainsFunc(c.hits, func(h hit) bool { return h.rule.policy == p && h.rule.looks() })
+	return slices.ContainsFunc(c.hits, func(h hit) bool { return h.rule.policy == p && h.looks() })
 }
 
 // sources are the places where a token of any provider of the policy may stand.
@@ -236,21 +232,30 @@ func (p *policy) sources() []token.Source {
 
 // strip names the headers that the application must not receive.
 func (l *Landing) strip(d *Decision) {
-	for i, t := range [...]*table{l.enforced, l.all} {
-		if t == nil || len(t.identity) == 0 || i == 1 && t == l.enforced {
-			continue
+	for _, t := range l.enforced {
+		l.stripTable(d, t)
+	}
+	for _, t := range l.all {
+		if !slices.Contains(l.enforced, t) {
+			l.stripTable(d, t)
 		}
-		if len(d.Set) == 0 && d.Remove == nil {
-			d.Remove = t.strip[:len(t.strip):len(t.strip)]
-		} else {
-			for _, name := range t.strip {
-				d.remove(name)
-			}
+	}
+}
+
+func (l *Landing) stripTable(d *Decision, t *table) {
+	if len(t.identity) == 0 {
+		return
+	}
+	if len(d.Set) == 0 && d.Remove == nil {
+		d.Remove = t.strip[:len(t.strip):len(t.strip)]
+	} else {
+		for _, name := range t.strip {
+			d.remove(name)
 		}
-		for name := range l.req.in.Headers {
-			if t.folded[fold(name)] {
-				d.remove(name)
-			}
+	}
+	for name := range l.req.in.Headers {
+		if t.folded[fold(name)] {
+			d.remove(name)
 		}
 	}
 }

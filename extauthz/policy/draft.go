@@ -26,7 +26,10 @@ type draft struct {
 	ref     ObjectRef
 	created time.Time
 	// hosts in normal form, each once.
-	hosts     []hostClaim
+	hosts []hostClaim
+	// targets that it is attached to, where it names no hosts; required: on a Gateway it is asked always.
+	targets   []targetClaim
+	required  bool
 	providers []v1alpha1.IdentityProviderReference
 	dryRun    bool
 	preflight bool
@@ -65,20 +68,23 @@ type ruleDraft struct {
 
 // drafter compiles one policy.
 type drafter struct {
-	spec *v1alpha1.AuthPolicySpec
-	opts *Options
-	env  *environment
-	out  *draft
+	spec      *v1alpha1.AuthPolicySpec
+	undecoded []UndecodedField
+	opts      *Options
+	env       *environment
+	out       *draft
 }
 
-func compileDraft(in *v1alpha1.AuthPolicy, opts *Options, env *environment) *draft {
-	d := &drafter{spec: &in.Spec, opts: opts, env: env, out: &draft{
+func compileDraft(in *v1alpha1.AuthPolicy, undecoded []UndecodedField, opts *Options, env *environment) *draft {
+	d := &drafter{spec: &in.Spec, undecoded: undecoded, opts: opts, env: env, out: &draft{
 		ref:       ObjectRef{v1alpha1.KindAuthPolicy, in.Namespace, in.Name},
 		created:   in.CreationTimestamp.Time,
 		providers: in.Spec.IdentityProviders,
 	}}
 	at := field.NewPath("spec")
 	d.hosts(at.Child("hosts"))
+	d.targets(at.Child("targetRefs"))
+	d.out.required = d.inheritance(at.Child("inheritance"))
 	d.out.dryRun = d.mode(in.Spec.Mode, at.Child("mode")) || opts.DryRun
 	d.out.preflight = d.preflight(at.Child("preflight"))
 	d.out.paths = d.paths(at.Child("paths"))
@@ -93,15 +99,34 @@ func compileDraft(in *v1alpha1.AuthPolicy, opts *Options, env *environment) *dra
 	for i := range in.Spec.Rules {
 		d.rule(i, at.Child("rules").Index(i))
 	}
+	d.closeUndecoded(at.Child("rules"))
 	warnUnreachable(d.out)
 	return d.out
+}
+
+// closeUndecoded closes the rule that holds a field which could not be decoded; a field elsewhere could have required
+// something of every rule.
+func (d *drafter) closeUndecoded(rules *field.Path) {
+	for _, f := range d.undecoded {
+		d.p().undecoded(f)
+		i := slices.IndexFunc(d.out.rules, func(r *ruleDraft) bool {
+			at := rules.Index(r.index).String()
+			return f.Path == at || strings.HasPrefix(f.Path, at+".")
+		})
+		for j, r := range d.out.rules {
+			r.broken = r.broken || i < 0 || i == j
+		}
+	}
 }
 
 func (d *drafter) p() *problems { return &d.out.problems }
 
 func (d *drafter) hosts(at *field.Path) {
-	if len(d.spec.Hosts) == 0 {
-		d.p().required(at, `name the hosts that the policy is about, or "*" for every host that no other policy names`)
+	switch {
+	case len(d.spec.Hosts) == 0 && len(d.spec.TargetRefs) == 0:
+		d.p().required(at, `name the hosts that the policy is about, or "*" for every host that no other policy names; or attach it with targetRefs`)
+	case len(d.spec.Hosts) > 0 && len(d.spec.TargetRefs) > 0:
+		d.p().invalid(at, "", "say either hosts or targetRefs; both would be two policies")
 	}
 	for i, h := range d.spec.Hosts {
 		n, err := normalizePattern(h)

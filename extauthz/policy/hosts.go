@@ -23,6 +23,11 @@ type hostTables struct {
 	enforced *table
 	// all holds the DryRun rules too; the same as enforced where there are none.
 	all *table
+	// namespace that the host belongs to.
+	namespace string
+	// reserved: the host was granted by its exact name; no other namespace's wildcard speaks for it, even where there is
+	// no policy.
+	reserved bool
 }
 
 // of is one of the two tables.
@@ -53,7 +58,8 @@ func (x *hostIndex) set(host string, t hostTables) {
 // lookup returns the table for a host of a request, or nil. Without all, hosts whose policies are all DryRun do not
 // count: they change no verdict.
 func (x *hostIndex) lookup(host string, all bool) *table {
-	if t := x.exact[host].of(all); t != nil {
+	exact := x.exact[host]
+	if t := exact.of(all); t != nil {
 		return t
 	}
 	if len(x.wild) > 0 && !strings.HasPrefix(host, "[") {
@@ -61,12 +67,20 @@ func (x *hostIndex) lookup(host string, all bool) *table {
 			if host[i] != '.' {
 				continue
 			}
-			if t := x.wild[host[i:]].of(all); t != nil {
+			if t := exact.inherits(x.wild[host[i:]], all); t != nil {
 				return t
 			}
 		}
 	}
-	return x.any.of(all)
+	return exact.inherits(x.any, all)
+}
+
+// inherits is the table of a wildcard for the host t; nil where that is reserved to another namespace.
+func (t hostTables) inherits(wildcard hostTables, all bool) *table {
+	if t.reserved && t.namespace != wildcard.namespace {
+		return nil
+	}
+	return wildcard.of(all)
 }
 
 // claims resolves who may speak for which host, where no grants say it: between namespaces, any overlap is a conflict,
@@ -78,11 +92,13 @@ type claims struct {
 	below map[string][]string
 }
 
-// grantHosts gives each policy the hosts that are its own, and reports the others. policies are written.
-func grantHosts(policies []*policy) {
+// ownHosts gives each policy the hosts that are its own, and reports the others. policies are written.
+//
+// A policy that enforces comes before one that does not, whatever their age: DryRun changes no verdict.
+func ownHosts(policies []*policy) {
 	byAge := slices.Clone(policies)
 	slices.SortStableFunc(byAge, func(a, b *policy) int {
-		return cmp.Or(a.created.Compare(b.created), a.compare(b))
+		return cmp.Or(compareBool(b.enforces(), a.enforces()), a.created.Compare(b.created), a.compare(b))
 	})
 	c := claims{owner: map[string]string{}, below: map[string][]string{}}
 	for _, p := range byAge {
@@ -96,6 +112,17 @@ func grantHosts(policies []*policy) {
 			p.hosts = append(p.hosts, h.host)
 		}
 	}
+}
+
+// compareBool orders false before true.
+func compareBool(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case b:
+		return -1
+	}
+	return 1
 }
 
 // conflict finds a namespace other than ns that has a host overlapping host.

@@ -14,29 +14,30 @@ type Landing struct {
 	// DryRun are the rules that would; it has nothing to say where no DryRun rule has.
 	DryRun Candidate
 
-	req           *Request
-	snapshot      *Snapshot
-	enforced, all *table
+	req      *Request
+	snapshot *Snapshot
+	// enforced and all are the tables that have a say: those in force, and those with DryRun rules.
+	enforced, all []*table
 }
 
 // Candidate is a set of rules that must all hold, or the reason why there is none.
 type Candidate struct {
-	req   *Request
-	table *table
-	path  *path
-	hits  []hit
-	// preflight: a CORS preflight that lands on rules of policies that let it pass.
-	preflight bool
+	req    *Request
+	tables []*table
+	hits   []hit
 	// reason, where the answer is known without a rule; allow is that answer.
 	reason   Reason
 	allow    bool
 	closedBy *policy
 }
 
-// hit is a rule on which a request lands, and the match that led there.
+// hit is a rule on which a request lands, with the match and the reading of the path that led there.
 type hit struct {
 	rule  *rule
 	match *match
+	path  *path
+	// preflight: the request is a CORS preflight that the policy lets pass.
+	preflight bool
 }
 
 // compareRules is the order of rules: by policy, then by place in it.
@@ -54,32 +55,36 @@ func (c *Candidate) dry() bool {
 
 // differs tells whether c and o may give different answers.
 func (c *Candidate) differs(o *Candidate) bool {
-	return c.reason != o.reason || c.preflight != o.preflight || !slices.Equal(c.hits, o.hits)
+	return c.reason != o.reason || !slices.EqualFunc(c.hits, o.hits, func(a, b hit) bool {
+		return a.rule == b.rule && a.match == b.match && a.preflight == b.preflight
+	})
 }
 
-func (c *Candidate) allPreflight() bool {
-	return !slices.ContainsFunc(c.hits, func(h hit) bool { return !h.rule.policy.preflight })
+func allPreflight(hits []hit) bool {
+	return !slices.ContainsFunc(hits, func(h hit) bool { return !h.rule.policy.preflight })
 }
 
-// looks tells whether a rule looks at tokens.
-func (r *rule) looks() bool { return r.access == accessOptional || r.access == accessToken }
+// looks tells whether the rule looks at tokens.
+func (h *hit) looks() bool {
+	return !h.preflight && (h.rule.access == accessOptional || h.rule.access == accessToken)
+}
 
 // Trusted are the providers that every rule would believe, for token.Extract and token.Verify. It is nil where no token
 // is to be looked at: the rules are Public, or one refuses whoever comes. The slice belongs to the snapshot.
 func (c *Candidate) Trusted() []*token.Provider {
-	if c.reason != "" || c.preflight || c.refusedWithoutToken().reason != "" {
+	if c.reason != "" || c.refusedWithoutToken().reason != "" {
 		return nil
 	}
 	var out []*token.Provider
 	first := true
 	for i := range c.hits {
-		r := c.hits[i].rule
+		h := &c.hits[i]
 		switch {
-		case !r.looks():
+		case !h.looks():
 		case first:
-			out, first = r.tokens, false
+			out, first = h.rule.tokens, false
 		default:
-			out = intersect(out, r.tokens)
+			out = intersect(out, h.rule.tokens)
 		}
 	}
 	return out

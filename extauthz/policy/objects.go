@@ -3,6 +3,7 @@ package policy
 import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/sallyport/sallyport/api/v1alpha1"
 )
@@ -16,6 +17,26 @@ type Objects struct {
 	Secrets                  []*corev1.Secret
 	ConfigMaps               []*corev1.ConfigMap
 	Namespaces               []*corev1.Namespace
+
+	// Services, and the objects of the Gateway API, that targetRefs may name. A Gateway's routes are looked up over all of
+	// them, with a policy or without.
+	Services   []*corev1.Service
+	Gateways   []*gatewayv1.Gateway
+	HTTPRoutes []*gatewayv1.HTTPRoute
+	GRPCRoutes []*gatewayv1.GRPCRoute
+
+	// Undecoded is what strict decoding found in objects that came from elsewhere than files: a field that this version
+	// does not know makes its rule not compile, instead of dropping a requirement. It belongs to the pointer of the
+	// object: an object with another set is another pointer.
+	Undecoded map[ObjectRef][]UndecodedField
+}
+
+// UndecodedField is a field that is not known, stands there twice or is of another type.
+type UndecodedField struct {
+	// Path of the field, such as spec.rules[2].requires.
+	Path string
+	// Message says what is wrong and what to do.
+	Message string
 }
 
 // ClientAddress says whose address rules with cidrs judge.
@@ -36,8 +57,13 @@ type Options struct {
 	OwnNamespace string
 	// DryRun makes every policy DryRun, and lets hosts without a policy pass as well.
 	DryRun bool
-	// ClientAddress says whose address Request.Source carries.
+	// HostGrants: a namespace may name only the hosts that the annotation sallyport.dev/hosts on its Namespace grants.
+	// Without it any overlap between namespaces is a conflict, which the oldest policy wins.
+	HostGrants bool
+	// ClientAddress says whose address Input.SourceAddress is.
 	ClientAddress ClientAddress
+	// ClusterDomain is the DNS domain of Services; cluster.local where it is empty.
+	ClusterDomain string
 	// TrustDomain of the mesh's SPIFFE identities; without it rules with serviceAccounts do not compile.
 	TrustDomain string
 }
@@ -96,6 +122,8 @@ type ObjectReport struct {
 	Hosts []string
 	// Rules of a policy that are in force as they are written.
 	Rules int32
+	// Ancestors are the targets of a policy, without times and without the name of the controller.
+	Ancestors []v1alpha1.AncestorStatus
 }
 
 // Report is what the compile has to say, in the order of kind, namespace and name.

@@ -34,11 +34,11 @@ func splitPath(raw string, o pathOptions, segs []string) (p path, ok bool) {
 		}
 		segs = append(segs, decoded)
 		if found && tail == "" {
-			return path{segs, true}, true
+			return path{segs: segs, slash: true}, true
 		}
 		rest = tail
 	}
-	return path{segs, false}, true
+	return path{segs: segs}, true
 }
 
 // decodeSegment reads one segment. It refuses the empty segment, dot segments, and every character, raw or encoded, that
@@ -145,8 +145,9 @@ func unhex(c byte) int {
 
 // path is one reading of the path of a request.
 type path struct {
-	segs  []string
-	slash bool
+	segs    []string
+	slash   bool
+	options pathOptions
 }
 
 // String writes the segments as one decoded path, for expressions. A "/" that is data of its segment stays encoded, so

@@ -31,6 +31,8 @@ type policy struct {
 	believed []*trusted
 	// hosts that are its own.
 	hosts []string
+	// ancestors are its targets, with what became of them.
+	ancestors []ancestor
 	// problems of the draft and of what it refers to.
 	problems problems
 }

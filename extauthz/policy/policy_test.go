@@ -11,6 +11,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 	"sigs.k8s.io/yaml"
 
 	"github.com/sallyport/sallyport/api/v1alpha1"
@@ -46,6 +47,14 @@ func parse(t testing.TB, text string) Objects {
 			objs.Secrets = append(objs.Secrets, decode[corev1.Secret](t, doc))
 		case "ConfigMap":
 			objs.ConfigMaps = append(objs.ConfigMaps, decode[corev1.ConfigMap](t, doc))
+		case "Service":
+			objs.Services = append(objs.Services, decode[corev1.Service](t, doc))
+		case "Gateway":
+			objs.Gateways = append(objs.Gateways, decode[gatewayv1.Gateway](t, doc))
+		case "HTTPRoute":
+			objs.HTTPRoutes = append(objs.HTTPRoutes, decode[gatewayv1.HTTPRoute](t, doc))
+		case "GRPCRoute":
+			objs.GRPCRoutes = append(objs.GRPCRoutes, decode[gatewayv1.GRPCRoute](t, doc))
 		case "Namespace":
 			objs.Namespaces = append(objs.Namespaces, decode[corev1.Namespace](t, doc))
 		default:

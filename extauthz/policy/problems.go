@@ -44,6 +44,12 @@ func (p *problems) required(at *field.Path, message string) {
 	p.add(at, SeverityError, v1alpha1.ReasonInvalid, "is missing: "+message)
 }
 
+// undecoded says that a field could not be decoded.
+func (p *problems) undecoded(f UndecodedField) {
+	p.list = append(p.list, Problem{Field: f.Path, Severity: SeverityError, Reason: v1alpha1.ReasonInvalid, Message: f.Message})
+	p.errors++
+}
+
 // warn says that something compiles, but may not mean what its author thinks.
 func (p *problems) warn(at *field.Path, reason, message string) {
 	p.add(at, SeverityWarning, reason, message)

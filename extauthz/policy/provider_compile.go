@@ -36,8 +36,11 @@ type providerCompiler struct {
 	fp   *fingerprint
 }
 
-func compileProvider(s *providerSource, refs *references, env *environment) *provider {
+func compileProvider(s *providerSource, undecoded []UndecodedField, refs *references, env *environment) *provider {
 	c := &providerCompiler{providerSource: s, refs: refs, env: env, out: &provider{ref: s.ref}, fp: newFingerprint(s)}
+	for _, f := range undecoded {
+		c.p().undecoded(f)
+	}
 	at := field.NewPath("spec")
 	t := &token.Provider{Name: s.name(), Issuer: s.spec.Issuer, Audiences: slices.Clone(s.spec.Audiences)}
 	if s.spec.Issuer == "" {

@@ -20,6 +20,9 @@ func report(policies []*policy, providers []*provider) Report {
 			}
 		}
 		o.Conditions = policyConditions(p, int(o.Rules))
+		for _, a := range p.ancestors {
+			o.Ancestors = append(o.Ancestors, v1alpha1.AncestorStatus{AncestorRef: a.ref, Conditions: []metav1.Condition{a.condition()}})
+		}
 		r.Objects = append(r.Objects, o)
 	}
 	for _, p := range providers {
@@ -67,7 +70,10 @@ func policyConditions(p *policy, inForce int) []metav1.Condition {
 		out = append(out, condition(v1alpha1.ConditionResolvedRefs, metav1.ConditionTrue, v1alpha1.ReasonResolvedRefs, "Every reference is there"))
 	}
 	switch {
-	case len(p.hosts) < len(p.draft.hosts) || len(p.hosts) == 0:
+	case len(p.draft.hosts) == 0 && len(p.attachedTo()) < max(1, len(p.draft.targets)):
+		out = append(out, condition(v1alpha1.ConditionProgrammed, metav1.ConditionFalse, v1alpha1.ReasonNotAccepted,
+			fmt.Sprintf("In force on %d of %d targets", len(p.attachedTo()), len(p.draft.targets))))
+	case len(p.hosts) < len(p.draft.hosts):
 		out = append(out, condition(v1alpha1.ConditionProgrammed, metav1.ConditionFalse, v1alpha1.ReasonNotAccepted,
 			fmt.Sprintf("In force on %d of %d hosts", len(p.hosts), len(p.draft.hosts))))
 	case inForce < len(p.rules):
@@ -80,4 +86,16 @@ func policyConditions(p *policy, inForce int) []metav1.Condition {
 		out = append(out, condition(v1alpha1.ConditionOverlap, metav1.ConditionTrue, v1alpha1.ReasonOverlap, o.Message))
 	}
 	return out
+}
+
+// attachedTo are the targets that are there.
+func (p *policy) attachedTo() []ancestor {
+	return slices.DeleteFunc(slices.Clone(p.ancestors), func(a ancestor) bool { return a.problem != "" })
+}
+
+func (a ancestor) condition() metav1.Condition {
+	if a.problem != "" {
+		return condition(v1alpha1.ConditionAccepted, metav1.ConditionFalse, v1alpha1.ReasonTargetNotFound, a.problem)
+	}
+	return condition(v1alpha1.ConditionAccepted, metav1.ConditionTrue, v1alpha1.ReasonAccepted, "The policy is attached")
 }

@@ -49,10 +49,11 @@ type Request struct {
 	vars  variables
 }
 
-// room is what a lookup in one table needs.
+// room is what a lookup needs, once for the rules in force and once for those with the DryRun rules.
 type room struct {
-	path path
-	hits [4]hit
+	tables [4]*table
+	path   path
+	hits   [4]hit
 }
 
 // NewRequest looks at in. The Reason is ReasonInvalidRequest where method, host or path is missing or malformed, or the

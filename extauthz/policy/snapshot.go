@@ -3,6 +3,8 @@ package policy
 import (
 	"slices"
 
+	"k8s.io/apimachinery/pkg/types"
+
 	"github.com/sallyport/sallyport/extauthz/token"
 )
 
@@ -15,6 +17,10 @@ type Snapshot struct {
 	// hosts of all namespaces, and of each.
 	hosts      hostIndex
 	namespaces map[string]*hostIndex
+	// services and gateways that policies are attached to, directly or through routes.
+	services     map[types.NamespacedName]hostTables
+	gateways     map[types.NamespacedName]*gateway
+	gatewayOrder []*gateway
 }
 
 // Stats count what a snapshot holds.
@@ -31,8 +37,9 @@ func (s *Snapshot) Providers() []*token.Provider { return s.providers }
 // DryRun tells whether the operator made every policy DryRun: nothing may be refused then.
 func (s *Snapshot) DryRun() bool { return s.opts.DryRun }
 
-// index builds the tables of all hosts. policies are in order, and get the problems of hosts that they share.
-func (s *Snapshot) index(policies []*policy) {
+// index builds the tables of all hosts. policies are in order, and get the problems of hosts that they share. granted is
+// nil where nothing is granted.
+func (s *Snapshot) index(policies []*policy, granted *grants) {
 	byHost := map[string][]*policy{}
 	var hosts []string
 	for _, p := range policies {
@@ -56,96 +63,142 @@ func (s *Snapshot) index(policies []*policy) {
 		if len(list) == 1 {
 			alone[list[0]] = tables
 		}
-		s.set(h, list[0].ref.Namespace, tables)
+		tables.namespace = list[0].ref.Namespace
+		tables.reserved = granted.reserves(h)
+		s.set(h, tables)
+	}
+	for h, owner := range granted.exact() {
+		if byHost[h] == nil {
+			s.hosts.set(h, hostTables{namespace: owner, reserved: true})
+		}
 	}
 	s.stats.Hosts = len(hosts)
 }
 
-func (s *Snapshot) set(host, namespace string, t hostTables) {
+func (s *Snapshot) set(host string, t hostTables) {
 	s.hosts.set(host, t)
-	ns := s.namespaces[namespace]
+	ns := s.namespaces[t.namespace]
 	if ns == nil {
 		ns = &hostIndex{}
-		s.namespaces[namespace] = ns
+		s.namespaces[t.namespace] = ns
 	}
 	ns.set(host, t)
-}
-
-// scope is what a proxy may be judged by; nil where there is nothing.
-func (s *Snapshot) scope(sc Scope) *hostIndex {
-	switch sc.Kind {
-	case ScopeNone, ScopeGateway:
-		return &s.hosts
-	case ScopeNamespace:
-		return s.namespaces[sc.Namespace]
-	}
-	return nil // a Service has the policies that name it, and none does yet
 }
 
 // Lookup says where req lands. It is pure; req is written, and belongs to the landing.
 func (s *Snapshot) Lookup(req *Request) Landing {
 	l := Landing{req: req, snapshot: s}
-	var enforced, all *table
-	if x := s.scope(req.in.Scope); x != nil {
-		enforced, all = x.lookup(req.host, false), x.lookup(req.host, true)
-	}
-	l.enforced, l.all = enforced, all
+	l.enforced = s.tables(req, false, req.rooms[0].tables[:0])
+	l.all = s.tables(req, true, req.rooms[1].tables[:0])
 	switch {
-	case enforced != nil:
-		l.Enforced = enforced.land(req, req.segs[:0], &req.rooms[0])
-	case all != nil || s.opts.DryRun:
+	case len(l.enforced) > 0:
+		l.Enforced = land(req, l.enforced, req.segs[:0], &req.rooms[0])
+	case len(l.all) > 0 || s.opts.DryRun:
 		l.Enforced = Candidate{reason: ReasonDryRun, allow: true}
 	default:
 		l.Enforced = Candidate{reason: ReasonNoPolicy}
 	}
 	switch {
-	case all == nil:
+	case len(l.all) == 0:
 		if s.opts.DryRun {
 			l.DryRun = Candidate{reason: ReasonNoPolicy}
 		}
-	case all != enforced && (all.dry || enforced == nil):
-		l.DryRun = all.land(req, nil, &req.rooms[1])
-		if enforced != nil && !l.DryRun.dry() && !l.DryRun.differs(&l.Enforced) {
+	case !slices.Equal(l.all, l.enforced) && (len(l.enforced) == 0 || slices.ContainsFunc(l.all, func(t *table) bool { return t.dry })):
+		l.DryRun = land(req, l.all, nil, &req.rooms[1])
+		if len(l.enforced) > 0 && !l.DryRun.dry() && !l.DryRun.differs(&l.Enforced) {
 			l.DryRun = Candidate{}
 		}
 	}
 	return l
 }
 
-// land finds the rules of the table on which req lands.
-func (t *table) land(req *Request, segs []string, room *room) Candidate {
-	c := Candidate{req: req, table: t}
-	p, ok := splitPath(req.path, t.paths, segs)
-	if !ok {
-		c.reason = ReasonAmbiguousRequest
-		return c
-	}
-	if t.closed != nil {
-		c.reason, c.closedBy = ReasonNotCompiled, t.closed
-		return c
-	}
-	room.path = p
-	c.path = &room.path
-	if req.announced != "" && t.preflight {
-		if c.hits, c.reason = t.pick(req, c.path, req.announced, room.hits[:0]); c.reason == "" && c.allPreflight() {
-			c.preflight = true
+// land finds the rules of all tables on which req lands.
+func land(req *Request, tables []*table, segs []string, room *room) Candidate {
+	c := Candidate{req: req, tables: tables, hits: room.hits[:0]}
+	for _, t := range tables {
+		if c.add(t, segs, room); c.reason != "" && !c.allow {
+			c.hits = nil
 			return c
 		}
 	}
-	c.hits, c.reason = t.pick(req, c.path, req.in.Method, room.hits[:0])
-	if c.reason == ReasonNoRule && t.open {
-		c.reason, c.allow = ReasonDryRun, true
+	if len(c.hits) > 0 {
+		c.reason, c.allow = "", false
+	}
+	if len(c.hits) > 1 {
+		slices.SortStableFunc(c.hits, func(a, b hit) int { return compareRules(a.rule, b.rule) })
 	}
 	return c
 }
 
-// pick finds the rules that decide, in the order of their policies. The Reason says why there are none.
+// add finds the rules of one more table, or sets the reason why there are none.
+func (c *Candidate) add(t *table, segs []string, room *room) {
+	if t.deny != "" {
+		c.refuse(t.deny)
+		return
+	}
+	p := c.read(t.paths, segs, room)
+	switch {
+	case p == nil:
+		c.refuse(ReasonAmbiguousRequest)
+		return
+	case t.closed != nil:
+		c.refuse(ReasonNotCompiled)
+		c.closedBy = t.closed
+		return
+	}
+	before := len(c.hits)
+	if c.req.announced != "" && t.preflight {
+		hits, reason := t.pick(c.req, p, c.req.announced, c.hits)
+		if reason == "" && allPreflight(hits[before:]) {
+			c.hits = hits
+			for i := range hits[before:] {
+				hits[before+i].preflight = true
+			}
+			return
+		}
+	}
+	hits, reason := t.pick(c.req, p, c.req.in.Method, c.hits[:before])
+	switch {
+	case reason == ReasonNoRule && t.open:
+		c.reason, c.allow = ReasonDryRun, true
+	case reason != "":
+		c.refuse(reason)
+	default:
+		c.hits = hits
+	}
+}
+
+func (c *Candidate) refuse(r Reason) { c.reason, c.allow = r, false }
+
+// read is the path of the request under o; nil where it can be read in two ways.
+func (c *Candidate) read(o pathOptions, segs []string, room *room) *path {
+	if room.path.segs != nil && room.path.options == o {
+		return &room.path
+	}
+	p, ok := splitPath(c.req.path, o, segs)
+	if !ok {
+		return nil
+	}
+	p.options = o
+	if room.path.segs == nil {
+		if room.path = p; p.segs == nil {
+			room.path.segs = []string{}
+		}
+		return &room.path
+	}
+	own := p // the tables of this request read paths in different ways
+	own.segs = slices.Clone(p.segs)
+	return &own
+}
+
+// pick appends the rules that decide to hits. The Reason says why there are none.
 func (t *table) pick(req *Request, p *path, method string, hits []hit) ([]hit, Reason) {
 	found := t.tree.root.collect(p.segs, req.found[:0])
 	readings := []reading{readWithout, readWith}
 	if !p.slash {
 		readings = readings[:1]
 	}
+	start := len(hits)
 	for _, r := range readings {
 		before := len(hits)
 		decided := false
@@ -155,24 +208,21 @@ func (t *table) pick(req *Request, p *path, method string, hits []hit) ([]hit, R
 			}
 			decided = true
 			var reason Reason
-			if hits, reason = pickEntries(found[i].at.entries[found[i].end], req, method, hits); reason != "" {
+			if hits, reason = pickEntries(found[i].at.entries[found[i].end], req, p, method, hits); reason != "" {
 				return nil, reason
 			}
 		}
 		if !decided {
 			return nil, ReasonNoRule
 		}
-		hits = dropRepeated(hits, before)
-	}
-	if len(hits) > 1 {
-		slices.SortStableFunc(hits, func(a, b hit) int { return compareRules(a.rule, b.rule) })
+		hits = dropRepeated(hits, start, before)
 	}
 	return hits, ""
 }
 
 // pickEntries appends the entries of one pattern that decide: of those that fit, the ones of highest rank, and of these
 // the first of each policy.
-func pickEntries(entries []entry, req *Request, method string, hits []hit) ([]hit, Reason) {
+func pickEntries(entries []entry, req *Request, p *path, method string, hits []hit) ([]hit, Reason) {
 	before := len(hits)
 	var rank uint32
 	for i := range entries {
@@ -189,7 +239,7 @@ func pickEntries(entries []entry, req *Request, method string, hits []hit) ([]hi
 		}
 		if fits {
 			rank = e.match.rank
-			hits = append(hits, hit{e.rule, e.match})
+			hits = append(hits, hit{rule: e.rule, match: e.match, path: p})
 		}
 	}
 	if len(hits) == before {
@@ -198,11 +248,11 @@ func pickEntries(entries []entry, req *Request, method string, hits []hit) ([]hi
 	return hits, ""
 }
 
-// dropRepeated removes hits from index on that stand before it too: both readings of a path often agree.
-func dropRepeated(hits []hit, from int) []hit {
+// dropRepeated removes hits from index on that stand between start and it too: both readings of a path often agree.
+func dropRepeated(hits []hit, start, from int) []hit {
 	out := hits[:from]
 	for _, h := range hits[from:] {
-		if !slices.Contains(out, h) {
+		if !slices.Contains(out[start:], h) {
 			out = append(out, h)
 		}
 	}

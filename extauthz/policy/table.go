@@ -13,6 +13,8 @@ import (
 // table holds the rules of one host.
 type table struct {
 	tree *tree
+	// deny is the reason why whatever comes is refused; empty for the rules to decide.
+	deny Reason
 	// closed is a policy whose matches cannot be read: the whole host refuses. Nil where all can.
 	closed *policy
 	// paths is how the servers of the host read a path.
