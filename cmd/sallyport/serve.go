@@ -1,0 +1,231 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/oklog/run"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/sallyport/sallyport/controller"
+	"github.com/sallyport/sallyport/extauthz"
+	"github.com/sallyport/sallyport/extauthz/policy"
+	"github.com/sallyport/sallyport/extauthz/token"
+)
+
+const (
+	// tokenCacheBytes holds some ten thousand verified tokens.
+	tokenCacheBytes = 128 << 20
+	// tlsInterval is how soon a certificate that was replaced is served.
+	tlsInterval = 10 * time.Second
+	// adminTimeout bounds reading a request of the admin port, and the end of those in flight.
+	adminTimeout = 5 * time.Second
+)
+
+// serveFlags are the flags of serve.
+type serveFlags struct {
+	compileFlags
+	from                      []string
+	grpcAddress, adminAddress string
+	tls                       extauthz.TLSFiles
+	logLevel, logFormat       string
+	drainTimeout              time.Duration
+	xffTrustedHops            int
+	gatewayPrincipals         []string
+	requireScope              bool
+	scopeFromPrincipal        bool
+	maxInFlight               int
+	tokenCacheBytes           int64
+}
+
+func (s *serveFlags) register(f *pflag.FlagSet) {
+	s.compileFlags.register(f)
+	f.StringArrayVar(&s.from, "from", nil, "folder of YAML files with the objects; may be given several times")
+	f.StringVar(&s.grpcAddress, "grpc-address", ":9001", "where Envoy asks: host:port, or unix:///path")
+	f.StringVar(&s.adminAddress, "admin-address", ":9002", "where /healthz, /readyz and /metrics are")
+	f.StringVar(&s.tls.Cert, "tls-cert-file", "", "certificate chain of the gRPC port, in PEM; read anew when it changes")
+	f.StringVar(&s.tls.Key, "tls-key-file", "", "private key of the gRPC port, in PEM")
+	f.StringVar(&s.tls.ClientCA, "client-ca-file", "", "authorities, one of which must have issued Envoy's certificate, in PEM")
+	f.StringVar(&s.logLevel, "log-level", "info", "error, warn, info or debug")
+	f.StringVar(&s.logFormat, "log-format", "json", "json or text")
+	f.DurationVar(&s.drainTimeout, "drain-timeout", extauthz.DefaultDrainTimeout, "how long requests in flight may take to end after SIGTERM")
+	f.IntVar(&s.xffTrustedHops, "xff-trusted-hops", 0, "proxies in front of Envoy that append to X-Forwarded-For; with --client-address=xff")
+	f.StringSliceVar(&s.gatewayPrincipals, "gateway-principals", nil, "destination principals of proxies that route by Host, with --scope-from-principal; * is one segment")
+	f.BoolVar(&s.requireScope, "require-scope", false, "refuse requests of proxies that state no scope")
+	f.BoolVar(&s.scopeFromPrincipal, "scope-from-principal", false, "take the namespace of a proxy's SPIFFE principal for the scope where it states none")
+	f.IntVar(&s.maxInFlight, "max-in-flight", extauthz.DefaultMaxInFlight, "requests that are worked on at a time; more are refused at once")
+	f.Int64Var(&s.tokenCacheBytes, "token-cache-bytes", tokenCacheBytes, "memory for verified tokens; 0 for none")
+}
+
+func serveCommand() *cobra.Command {
+	var flags serveFlags
+	cmd := &cobra.Command{
+		Use: "serve --from DIR…", Short: "Answer Envoy from folders of policies", Args: noArguments,
+		Long: "Serve answers Envoy's ext_authz over gRPC. The objects come from every .yaml and .yml file below the folders;\n" +
+			"an edit is in force within a second. Each flag may also be set in the environment: --grpc-address as\n" +
+			"SALLYPORT_GRPC_ADDRESS, and so on; lists are separated by commas.",
+		RunE: func(cmd *cobra.Command, _ []string) error { return serve(cmd.Context(), &flags, cmd.ErrOrStderr()) },
+	}
+	flags.register(cmd.Flags())
+	return cmd
+}
+
+// serve runs until ctx ends, and then until every request has its answer.
+func serve(ctx context.Context, flags *serveFlags, out io.Writer) error {
+	s, err := newService(flags, out)
+	if err != nil {
+		return err
+	}
+	defer s.keys.keeper.Close()
+	return s.run(ctx)
+}
+
+// service is everything that serve runs.
+type service struct {
+	flags     *serveFlags
+	log       logr.Logger
+	registry  *prometheus.Registry
+	folder    *controller.Folder
+	publisher *controller.Publisher
+	keys      *keys
+	tls       *extauthz.TLS // nil: none
+	server    *extauthz.Server
+}
+
+func newService(flags *serveFlags, out io.Writer) (*service, error) {
+	if len(flags.from) == 0 {
+		return nil, usagef("serve needs --from DIR: a folder of YAML files with the objects")
+	}
+	options, err := flags.options()
+	if err != nil {
+		return nil, err
+	}
+	s := &service{flags: flags, registry: prometheus.NewRegistry()}
+	if s.log, err = newLog(out, flags.logLevel, flags.logFormat); err != nil {
+		return nil, err
+	}
+	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	if s.keys, err = newKeys(s.log, true, s.registry); err != nil {
+		return nil, err
+	}
+	snapshot := new(atomic.Pointer[policy.Snapshot])
+	if err := s.newServer(options, snapshot); err != nil {
+		return nil, err
+	}
+	if s.folder, err = controller.NewFolder(controller.FolderConfig{Dirs: flags.from, Settle: controller.DefaultSettle, Log: s.log}); err != nil {
+		return nil, usageError{fmt.Errorf("--from: %w", err)}
+	}
+	s.publisher, err = controller.NewPublisher(controller.PublisherConfig{
+		List: s.folder.Load, Options: options, Snapshot: snapshot, BeforePublish: s.keys.prepare, Log: s.log, Metrics: s.registry,
+	})
+	return s, err
+}
+
+func (s *service) newServer(options policy.Options, snapshot *atomic.Pointer[policy.Snapshot]) error {
+	verifier, err := token.NewVerifier(token.Config{Keys: s.keys.keeper, CacheBytes: s.flags.tokenCacheBytes})
+	if err != nil {
+		return usageError{fmt.Errorf("--token-cache-bytes: %w", err)}
+	}
+	config := extauthz.Config{
+		Snapshot: snapshot, Verifier: verifier, CacheStats: verifier.CacheStats, Log: s.log, Registerer: s.registry,
+		ClientAddress: options.ClientAddress, XFFTrustedHops: s.flags.xffTrustedHops,
+		RequireScope: s.flags.requireScope, ScopeFromPrincipal: s.flags.scopeFromPrincipal,
+		TrustDomain: options.TrustDomain, GatewayPrincipals: s.flags.gatewayPrincipals,
+		MaxInFlight: s.flags.maxInFlight, DrainTimeout: s.flags.drainTimeout,
+	}
+	if files := s.flags.tls; files != (extauthz.TLSFiles{}) {
+		if files.Cert == "" || files.Key == "" {
+			return usagef("TLS needs both --tls-cert-file and --tls-key-file")
+		}
+		if s.tls, err = extauthz.NewTLS(files, s.log); err != nil {
+			return err
+		}
+		config.TLS = s.tls.Config()
+	}
+	if s.server, err = extauthz.New(config); err != nil {
+		return usageError{err}
+	}
+	return nil
+}
+
+// run serves until ctx ends or a part fails. The parts end in the order in which they stand here: while the last
+// requests get their answers, the admin port still says so.
+func (s *service) run(ctx context.Context) error {
+	grpcListener, err := extauthz.Listen(s.flags.grpcAddress, 0)
+	if err != nil {
+		return fmt.Errorf("listening for Envoy: %w", err)
+	}
+	adminListener, err := extauthz.Listen(s.flags.adminAddress, 0)
+	if err != nil {
+		return errors.Join(fmt.Errorf("listening for operators: %w", err), grpcListener.Close())
+	}
+	s.log.Info("Listening", "version", version, "grpc", grpcListener.Addr().String(), "admin", adminListener.Addr().String())
+	var group run.Group
+	stopped := make(chan struct{})
+	group.Add(func() error {
+		select {
+		case <-ctx.Done():
+			s.log.Info("Shutting down", "atMost", s.flags.drainTimeout.String())
+		case <-stopped:
+		}
+		return nil
+	}, func(error) { close(stopped) })
+	group.Add(func() error { return s.server.Serve(grpcListener) }, func(error) { s.drain() })
+	s.addAdmin(&group, adminListener)
+	background, cancel := context.WithCancel(context.Background())
+	group.Add(func() error { return s.follow(background) }, func(error) { cancel() })
+	if s.tls != nil {
+		group.Add(func() error { s.tls.Run(background, tlsInterval); return nil }, func(error) { cancel() })
+	}
+	return group.Run()
+}
+
+func (s *service) drain() {
+	if err := s.server.Shutdown(context.Background()); err != nil {
+		s.log.Error(err, "Requests did not end in time, their connections were cut")
+	}
+}
+
+func (s *service) addAdmin(group *run.Group, listener net.Listener) {
+	admin := &http.Server{Handler: s.server.AdminHandler(s.registry), ReadHeaderTimeout: adminTimeout}
+	group.Add(func() error {
+		if err := admin.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			return err
+		}
+		return nil
+	}, func(error) {
+		ctx, cancel := context.WithTimeout(context.Background(), adminTimeout)
+		defer cancel()
+		if err := admin.Shutdown(ctx); err != nil {
+			s.log.Error(err, "Requests of the admin port did not end in time")
+		}
+	})
+}
+
+// follow publishes what the folders hold, at first and whenever they change. At first an error is fatal.
+func (s *service) follow(ctx context.Context) error {
+	s.log.Info("Reading objects", "dirs", s.flags.from)
+	if err := s.publisher.Publish(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return fmt.Errorf("nothing to start with: %w", err)
+	}
+	err := s.folder.Watch(ctx, func(ctx context.Context) {
+		_ = s.publisher.Publish(ctx) // logged, and the last good set stays
+	})
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}

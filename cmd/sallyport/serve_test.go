@@ -1,0 +1,157 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/spf13/pflag"
+)
+
+// testService is a service that does not listen.
+func testService(t *testing.T, objects string, args ...string) *service {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "p.yaml"), []byte(objects), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	var flags serveFlags
+	set := pflag.NewFlagSet("serve", pflag.ContinueOnError)
+	flags.register(set)
+	if err := set.Parse(append([]string{"--from", dir}, args...)); err != nil {
+		t.Fatal(err)
+	}
+	s, err := newService(&flags, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.keys.keeper.Close)
+	return s
+}
+
+func TestMetricsAreDocumented(t *testing.T) {
+	s := testService(t, "")
+	descs := make(chan *prometheus.Desc)
+	go func() {
+		defer close(descs)
+		s.registry.Describe(descs)
+	}()
+	named := regexp.MustCompile(`fqName: "(sallyport_[a-z_]+)"`)
+	var have []string
+	for d := range descs {
+		if m := named.FindStringSubmatch(d.String()); m != nil {
+			have = append(have, m[1])
+		}
+	}
+	doc, err := os.ReadFile("../../docs/metrics.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var documented []string
+	for _, m := range regexp.MustCompile("(?m)^\\| `(sallyport_[a-z_]+)` \\|").FindAllSubmatch(doc, -1) {
+		documented = append(documented, string(m[1]))
+	}
+	slices.Sort(have)
+	slices.Sort(documented)
+	if diff := cmp.Diff(documented, have); diff != "" {
+		t.Errorf("(-documented +registered)\n%s", diff)
+	}
+}
+
+// provider is an IdentityProvider whose keys nobody serves: nothing listens on port 1.
+func provider(name, url string) string {
+	return "---\napiVersion: sallyport.dev/v1alpha1\nkind: IdentityProvider\nmetadata: {name: " + name + "}\n" +
+		"spec: {issuer: \"" + url + "\", allowHTTP: true, audiences: [a]}\n"
+}
+
+func TestKeysAreCountedByProvider(t *testing.T) {
+	s := testService(t, provider("one", "http://127.0.0.1:1")+provider("two", "http://127.0.0.1:1/two"))
+	if err := s.publisher.Publish(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"IdentityProvider/default/one ConnectionFailed", "IdentityProvider/default/two ConnectionFailed"}
+	if diff := cmp.Diff(want, fetches(t, s)); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+	// The series of a provider go with it.
+	if err := os.WriteFile(filepath.Join(s.flags.from[0], "p.yaml"), []byte(provider("one", "http://127.0.0.1:1")), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.publisher.Publish(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want[:1], fetches(t, s)); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
+// fetches are the labels of the counter of fetches.
+func fetches(t *testing.T, s *service) (out []string) {
+	t.Helper()
+	families, err := s.registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			if f.GetName() == "sallyport_key_fetches_total" {
+				out = append(out, m.GetLabel()[0].GetValue()+" "+m.GetLabel()[1].GetValue())
+			}
+		}
+	}
+	return out
+}
+
+func TestFromEnvironment(t *testing.T) {
+	environment := map[string]string{
+		"SALLYPORT_FROM": "a,b", "SALLYPORT_GATEWAY_PRINCIPALS": "spiffe://x/y,spiffe://x/z", "SALLYPORT_GRPC_ADDRESS": ":1",
+		"SALLYPORT_ADMIN_ADDRESS": ":2", "SALLYPORT_DRAIN_TIMEOUT": "3s", "SALLYPORT_DRY_RUN": "true", "SALLYPORT_LOG_LEVEL": "",
+	}
+	lookup := func(name string) (string, bool) { v, ok := environment[name]; return v, ok }
+	var flags serveFlags
+	set := pflag.NewFlagSet("serve", pflag.ContinueOnError)
+	flags.register(set)
+	if err := set.Parse([]string{"--admin-address", ":3"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := fromEnvironment(set, lookup); err != nil {
+		t.Fatal(err)
+	}
+	got := []any{flags.from, flags.gatewayPrincipals, flags.grpcAddress, flags.adminAddress, flags.drainTimeout.String(), flags.dryRun, flags.logLevel}
+	want := []any{[]string{"a", "b"}, []string{"spiffe://x/y", "spiffe://x/z"}, ":1", ":3", "3s", true, "info"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+	environment["SALLYPORT_MAX_IN_FLIGHT"] = "many"
+	if err := fromEnvironment(set, lookup); !errors.As(err, new(usageError)) {
+		t.Errorf("got %v, want a usage error", err)
+	}
+}
+
+// TestServeFlags holds on to the names that people and charts use.
+func TestServeFlags(t *testing.T) {
+	var got []string
+	serveCommand().Flags().VisitAll(func(f *pflag.Flag) { got = append(got, f.Name) })
+	want := []string{
+		"admin-address", "client-address", "client-ca-file", "drain-timeout", "dry-run", "from", "gateway-principals",
+		"grpc-address", "log-format", "log-level", "max-in-flight", "namespace", "require-scope", "scope-from-principal",
+		"tls-cert-file", "tls-key-file", "token-cache-bytes", "trust-domain", "xff-trusted-hops",
+	}
+	slices.Sort(got)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
+func TestExecuteWithoutCommand(t *testing.T) {
+	if code := execute(context.Background(), nil); code != 2 {
+		t.Errorf("got exit code %d, want 2", code)
+	}
+}

@@ -1,0 +1,167 @@
+package controller
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/go-logr/logr"
+)
+
+// Bounds of a folder.
+const (
+	maxFileBytes   = 4 << 20
+	maxFolderBytes = 256 << 20
+)
+
+// DefaultSettle is how long files must have stayed as they are before a running server reads them: an editor's or a
+// copy's several writes take less, and an edit is still in force well within a second.
+const DefaultSettle = 60 * time.Millisecond
+
+// unsettled is how long files may keep changing before the log says so.
+const unsettled = 5 * time.Second
+
+// FolderConfig is what a Folder needs.
+type FolderConfig struct {
+	// Dirs are the folders, or single files; at least one.
+	Dirs []string
+	// Settle is how long files must stay as they are before they are read; 0 reads them at once, for a single Load.
+	Settle time.Duration
+	// Log gets what cannot be returned. The zero Logger discards.
+	Log logr.Logger
+}
+
+// Folder reads the objects of every .yaml and .yml file below some folders. It keeps what it read, so that the next
+// Load reads only files that changed. Load and Watch are not for concurrent use.
+type Folder struct {
+	config FolderConfig
+	fields fieldIndex
+	files  map[string]*file
+	last   *look // what the last Load saw
+	look   func(dirs []string) *look
+}
+
+// NewFolder returns a Folder that has read nothing yet. The error says what of config is out of range.
+func NewFolder(config FolderConfig) (*Folder, error) {
+	if len(config.Dirs) == 0 || slices.Contains(config.Dirs, "") {
+		return nil, errors.New("a folder of objects must be named")
+	}
+	if config.Settle < 0 {
+		return nil, fmt.Errorf("settle time %s is negative", config.Settle)
+	}
+	return &Folder{config: config, fields: fieldIndex{}, look: lookAt}, nil
+}
+
+// Load reads the files once nobody writes to them any more. The error is FileErrors, all errors of all files at once,
+// or that of ctx. The Listing belongs to the caller.
+func (f *Folder) Load(ctx context.Context) (*Listing, error) {
+	for {
+		now, err := f.settled(ctx)
+		if err != nil {
+			return nil, err
+		}
+		f.last = now
+		files, errs := f.read(now)
+		// What was written while it was read may be half of it, or of two files one before and one after.
+		if f.config.Settle > 0 && !f.look(f.config.Dirs).same(now) {
+			continue
+		}
+		f.keep(files)
+		if len(errs) > 0 {
+			f.last = nil // a file that could not be read may be readable the next time, and look the same
+		}
+		listing, more := newListing(files)
+		if errs = slices.Concat(now.errs, errs, more); len(errs) > 0 {
+			errs.sort()
+			return nil, errs
+		}
+		return listing, nil
+	}
+}
+
+// settled looks until two looks in a row see the same.
+func (f *Folder) settled(ctx context.Context) (*look, error) {
+	before := f.look(f.config.Dirs)
+	if f.config.Settle == 0 {
+		return before, ctx.Err()
+	}
+	waited, said := time.Duration(0), false
+	for {
+		if err := pause(ctx, f.config.Settle); err != nil {
+			return nil, fmt.Errorf("waiting for files to settle: %w", err)
+		}
+		now := f.look(f.config.Dirs)
+		if now.same(before) {
+			return now, nil
+		}
+		before = now
+		if waited += f.config.Settle + now.took; waited > unsettled && !said {
+			said = true
+			f.config.Log.Info("Files keep changing, waiting for them to settle", "dirs", strings.Join(f.config.Dirs, " "))
+		}
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// read reads the files of a look. Those that did not change since they were last read are taken as they are.
+func (f *Folder) read(l *look) (files []*file, errs FileErrors) {
+	sum := 0
+	for _, s := range l.files {
+		old := f.files[s.name]
+		if old != nil && f.config.Settle > 0 && old.seen.same(s) {
+			files, sum = append(files, old), sum+len(old.content)
+			continue
+		}
+		content, err := readFile(s)
+		if sum += len(content); err == nil && sum > maxFolderBytes {
+			err = fmt.Errorf("all files together have more than %d MiB", maxFolderBytes>>20)
+		}
+		switch {
+		case err != nil:
+			errs = append(errs, FileError{File: s.name, Message: "cannot be read: " + cause(err)})
+		case old != nil && bytes.Equal(old.content, content):
+			old.seen = s
+			files = append(files, old)
+		default:
+			files = append(files, newFile(s, content, f.fields))
+		}
+	}
+	return files, errs
+}
+
+func readFile(s seen) ([]byte, error) {
+	in, err := os.Open(s.real)
+	if err != nil {
+		return nil, err
+	}
+	defer in.Close()
+	content, err := io.ReadAll(io.LimitReader(in, maxFileBytes+1))
+	if err == nil && len(content) > maxFileBytes {
+		return nil, fmt.Errorf("it has more than %d MiB", maxFileBytes>>20)
+	}
+	return content, err
+}
+
+// keep remembers files for the next Load.
+func (f *Folder) keep(files []*file) {
+	f.files = make(map[string]*file, len(files))
+	for _, file := range files {
+		f.files[file.name] = file
+	}
+}

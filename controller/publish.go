@@ -1,0 +1,151 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/sallyport/sallyport/extauthz/policy"
+)
+
+// PublisherConfig is what a Publisher needs. List and Snapshot must be there.
+type PublisherConfig struct {
+	// List returns every object there is, such as Folder.Load. Its error keeps the last good snapshot.
+	List func(context.Context) (*Listing, error)
+	// Options of the compile.
+	Options policy.Options
+	// Snapshot is where the result is stored; nil in it until the first compile.
+	Snapshot *atomic.Pointer[policy.Snapshot]
+	// BeforePublish is handed each snapshot before it is in force, so that the keys of its providers are looked after
+	// first; it may wait. May be nil.
+	BeforePublish func(context.Context, *policy.Snapshot)
+	// OnReport is handed what the compile had to say, after the snapshot is in force. May be nil.
+	OnReport func(policy.Report)
+	// Now is the clock; nil: time.Now.
+	Now func() time.Time
+	// Log gets each problem when it appears and when it is gone. The zero Logger discards.
+	Log logr.Logger
+	// Metrics is where the metrics of the snapshot are registered; nil: nowhere.
+	Metrics prometheus.Registerer
+}
+
+// Publisher puts objects into force: it lists and compiles them, and publishes the snapshot. Between two times it keeps
+// only what the compiler can reuse, and which problems the log has. Not for concurrent use.
+type Publisher struct {
+	config   PublisherConfig
+	compiler policy.Compiler
+	metrics  *metrics
+
+	failed, errors, warnings problemLog
+}
+
+// NewPublisher checks config. The error says what is missing, or that a metric is registered already.
+func NewPublisher(config PublisherConfig) (*Publisher, error) {
+	if config.List == nil || config.Snapshot == nil {
+		return nil, errors.New("a publisher needs List and Snapshot")
+	}
+	if config.Now == nil {
+		config.Now = time.Now
+	}
+	m, err := newMetrics(config.Metrics)
+	if err != nil {
+		return nil, fmt.Errorf("registering metrics: %w", err)
+	}
+	return &Publisher{config: config, metrics: m}, nil
+}
+
+// Publish puts the objects that there are now into force. On an error, which is that of List and is logged already,
+// the last snapshot stays.
+func (p *Publisher) Publish(ctx context.Context) error {
+	listing, err := p.list(ctx)
+	if err != nil {
+		return err
+	}
+	snapshot, report := p.compile(listing)
+	if p.config.BeforePublish != nil {
+		p.config.BeforePublish(ctx, snapshot)
+	}
+	p.config.Snapshot.Store(snapshot)
+	p.report(listing, snapshot, report)
+	return nil
+}
+
+func (p *Publisher) list(ctx context.Context) (*Listing, error) {
+	listing, err := p.config.List(ctx)
+	if err != nil && ctx.Err() != nil {
+		return nil, err // the program ends
+	}
+	p.failed.update(listingProblems(err), func(problem string) {
+		message := "Objects cannot be read, the last good set stays in force"
+		if p.config.Snapshot.Load() == nil {
+			message = "Objects cannot be read"
+		}
+		p.config.Log.Error(nil, message, "problem", problem)
+	}, func(problem string) {
+		p.config.Log.Info("Mended", "problem", problem)
+	})
+	if err != nil {
+		p.metrics.failures.Inc()
+	}
+	return listing, err
+}
+
+// listingProblems are the errors of a listing, one by one.
+func listingProblems(err error) []told {
+	if err == nil {
+		return nil
+	}
+	var files FileErrors
+	if !errors.As(err, &files) {
+		return []told{{err.Error(), err.Error()}}
+	}
+	out := make([]told, len(files))
+	for i, e := range files {
+		out[i] = told{e.File + "\n" + e.Field + "\n" + e.Message, e.Error()}
+	}
+	return out
+}
+
+func (p *Publisher) compile(listing *Listing) (*policy.Snapshot, policy.Report) {
+	level := 1
+	if p.config.Snapshot.Load() == nil {
+		level = 0 // at start somebody may be waiting
+	}
+	p.config.Log.V(level).Info("Compiling", "objects", listing.Len(), "files", listing.Files)
+	start := p.config.Now()
+	snapshot, report := p.compiler.Compile(listing.Objects, p.config.Options)
+	took := p.config.Now().Sub(start)
+	p.metrics.duration.Observe(took.Seconds())
+	p.config.Log.V(1).Info("Compiled", "duration", took.String())
+	return snapshot, report
+}
+
+func (p *Publisher) report(listing *Listing, snapshot *policy.Snapshot, report policy.Report) {
+	stats := snapshot.Stats()
+	p.metrics.published(p.config.Now(), stats, &report)
+	var errs, warnings []told
+	for _, problem := range Problems(listing, report) {
+		t := told{problem.Object.String() + "\n" + problem.Field + "\n" + problem.Message, problem.String()}
+		if problem.Severity == policy.SeverityError {
+			errs = append(errs, t)
+		} else {
+			warnings = append(warnings, t)
+		}
+	}
+	mended := func(problem string) { p.config.Log.Info("Mended", "problem", problem) }
+	p.errors.update(errs, func(problem string) {
+		p.config.Log.Error(nil, "Does not compile, and refuses", "problem", problem)
+	}, mended)
+	p.warnings.update(warnings, func(problem string) {
+		p.config.Log.Info("May not mean what it seems to", "problem", problem)
+	}, mended)
+	p.config.Log.Info("In force", "policies", stats.Policies, "rules", stats.Rules, "hosts", stats.Hosts, "providers", stats.Providers)
+	if p.config.OnReport != nil {
+		p.config.OnReport(report)
+	}
+}

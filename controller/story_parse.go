@@ -1,0 +1,76 @@
+package controller
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/sallyport/sallyport/extauthz/policy"
+)
+
+// parseChecks reads the checks: a request, "=>" and an answer a line. Lines that are empty or begin with # are kept as
+// they are.
+func (s *Story) parseChecks(part section) (errs FileErrors) {
+	for i, line := range strings.Split(string(part.file.Data), "\n") {
+		if text := strings.TrimSpace(line); text == "" || text[0] == '#' {
+			continue
+		}
+		c := check{line: i, at: part.offset + i + 1}
+		var arrow bool
+		c.left, c.right, arrow = cutLast(line, "=>")
+		if c.right = strings.TrimSpace(c.right); !arrow {
+			c.left = strings.TrimRight(line, " \t") + " " // -update writes the answer
+		}
+		var err error
+		if c.request, err = ParseRequest(strings.TrimSpace(c.left)); err != nil {
+			errs = append(errs, FileError{File: s.Name, Line: c.at, Message: err.Error()})
+			continue
+		}
+		s.checks = append(s.checks, c)
+	}
+	return errs
+}
+
+// cutLast is strings.Cut around the last separator: an answer holds none, a header may.
+func cutLast(s, sep string) (before, after string, found bool) {
+	if i := strings.LastIndex(s, sep); i >= 0 {
+		return s[:i], s[i+len(sep):], true
+	}
+	return s, "", false
+}
+
+// parseOptions reads what else the operator says: name=value a line, named as the flags of serve.
+func (s *Story) parseOptions(part section) (errs FileErrors) {
+	for i, line := range strings.Split(string(part.file.Data), "\n") {
+		line = strings.TrimSpace(line)
+		if line == "" || line[0] == '#' {
+			continue
+		}
+		name, value, _ := strings.Cut(line, "=")
+		if problem := s.option(name, value); problem != "" {
+			errs = append(errs, FileError{File: s.Name, Line: part.offset + i + 1, Message: problem})
+		}
+	}
+	return errs
+}
+
+func (s *Story) option(name, value string) (problem string) {
+	switch name {
+	case "client-address":
+		s.options.ClientAddress = policy.ClientAddress(value)
+		if value != "" && value != string(policy.ClientAddressPeer) && value != string(policy.ClientAddressXFF) {
+			return "client-address must be peer, xff or empty"
+		}
+	case "trust-domain":
+		s.options.TrustDomain = value
+	case "namespace":
+		s.options.OwnNamespace = value
+	case "dry-run":
+		on, err := strconv.ParseBool(value)
+		if s.options.DryRun = on; err != nil {
+			return "dry-run must be true or false"
+		}
+	default:
+		return shown(name) + " is no option; there are client-address, trust-domain, namespace and dry-run"
+	}
+	return ""
+}
