@@ -51,22 +51,42 @@ func (x *hostIndex) set(host string, t hostTables) {
 }
 
 // lookup returns the table for a host of a request, or nil. Without all, hosts whose policies are all DryRun do not
-// count: they change no verdict.
-func (x *hostIndex) lookup(host string, all bool) *table {
-	if t := x.exact[host].of(all); t != nil {
-		return t
+// count: they change no verdict. from is 0, or the next of an earlier lookup, for the table of the next wider host.
+func (x *hostIndex) lookup(host string, all bool, from int) (t *table, next int) {
+	if from == 0 {
+		if t := x.exact[host].of(all); t != nil {
+			return t, 1
+		}
+		from = 1
 	}
 	if len(x.wild) > 0 && !strings.HasPrefix(host, "[") {
-		for i := 0; i < len(host); i++ {
+		for i := from - 1; i < len(host); i++ {
 			if host[i] != '.' {
 				continue
 			}
 			if t := x.wild[host[i:]].of(all); t != nil {
-				return t
+				return t, i + 2
 			}
 		}
 	}
-	return x.any.of(all)
+	if from > len(host)+1 {
+		return nil, from
+	}
+	return x.any.of(all), len(host) + 2
+}
+
+// land finds the rules that decide on req, and the table that they are of; nil where there is none. What lands on no
+// rule of a table that is open is for the next wider host: the policies of this one are tried out, and take it from none.
+func (x *hostIndex) land(req *Request) (c Candidate, t *table) {
+	segs := req.segs[:0]
+	for wider, next := x.lookup(req.host, false, 0); wider != nil; wider, next = x.lookup(req.host, false, next) {
+		t = wider
+		if c = t.land(req, segs, &req.rooms[0]); c.reason != ReasonDryRun {
+			break
+		}
+		segs = nil
+	}
+	return c, t
 }
 
 // claims resolves who may speak for which host, where no grants say it: between namespaces, any overlap is a conflict,
@@ -78,18 +98,23 @@ type claims struct {
 	below map[string][]string
 }
 
-// grantHosts gives each policy the hosts that are its own, and reports the others. policies are written.
+// grantHosts gives each policy the hosts that are its own, and reports the others. policies are written. Whoever enforces
+// more goes before the older: a policy that is tried out takes no host from one that is enforced.
 func grantHosts(policies []*policy) {
 	byAge := slices.Clone(policies)
 	slices.SortStableFunc(byAge, func(a, b *policy) int {
-		return cmp.Or(a.created.Compare(b.created), a.compare(b))
+		return cmp.Or(cmp.Compare(a.trial(), b.trial()), a.created.Compare(b.created), a.compare(b))
 	})
 	c := claims{owner: map[string]string{}, below: map[string][]string{}}
 	for _, p := range byAge {
 		for _, h := range p.draft.hosts {
 			if other, ok := c.conflict(h.host, p.ref.Namespace); ok {
+				which := "an older"
+				if p.trial() > 0 {
+					which = "an enforced or older"
+				}
 				p.problems.add(h.at, SeverityError, v1alpha1.ReasonHostConflict,
-					fmt.Sprintf("%q: namespace %q has an older policy for this host, or for one that overlaps it, and keeps it; agree on one namespace for the host", h.host, other))
+					fmt.Sprintf("%q: namespace %q has %s policy for this host, or for one that overlaps it, and keeps it; agree on one namespace for the host", h.host, other, which))
 				continue
 			}
 			c.accept(h.host, p.ref.Namespace)

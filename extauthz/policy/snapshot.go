@@ -87,12 +87,12 @@ func (s *Snapshot) Lookup(req *Request) Landing {
 	l := Landing{req: req, snapshot: s}
 	var enforced, all *table
 	if x := s.scope(req.in.Scope); x != nil {
-		enforced, all = x.lookup(req.host, false), x.lookup(req.host, true)
+		l.Enforced, enforced = x.land(req)
+		all, _ = x.lookup(req.host, true, 0)
 	}
 	l.enforced, l.all = enforced, all
 	switch {
 	case enforced != nil:
-		l.Enforced = enforced.land(req, req.segs[:0], &req.rooms[0])
 	case all != nil || s.opts.DryRun:
 		l.Enforced = Candidate{reason: ReasonDryRun, allow: true}
 	default:
@@ -103,7 +103,7 @@ func (s *Snapshot) Lookup(req *Request) Landing {
 		if s.opts.DryRun {
 			l.DryRun = Candidate{reason: ReasonNoPolicy}
 		}
-	case all != enforced && (all.dry || enforced == nil):
+	case all != enforced:
 		l.DryRun = all.land(req, nil, &req.rooms[1])
 		if enforced != nil && !l.DryRun.dry() && !l.DryRun.differs(&l.Enforced) {
 			l.DryRun = Candidate{}
@@ -139,9 +139,16 @@ func (t *table) land(req *Request, segs []string, room *room) Candidate {
 	return c
 }
 
-// pick finds the rules that decide, in the order of their policies. The Reason says why there are none.
+// pick finds the rules that decide, in the order of their policies. The Reason says why there are none. In a table that
+// is open, patterns and readings without a rule that fits ask for nothing; in any other they refuse.
 func (t *table) pick(req *Request, p *path, method string, hits []hit) ([]hit, Reason) {
 	found := t.tree.root.collect(p.segs, req.found[:0])
+	if t.open {
+		found = slices.DeleteFunc(found, func(f terminal) bool {
+			_, reason := pickEntries(f.at.entries[f.end], req, method, nil)
+			return reason == ReasonNoRule
+		})
+	}
 	readings := []reading{readWithout, readWith}
 	if !p.slash {
 		readings = readings[:1]
@@ -159,10 +166,13 @@ func (t *table) pick(req *Request, p *path, method string, hits []hit) ([]hit, R
 				return nil, reason
 			}
 		}
-		if !decided {
+		if !decided && !t.open {
 			return nil, ReasonNoRule
 		}
 		hits = dropRepeated(hits, before)
+	}
+	if len(hits) == 0 {
+		return nil, ReasonNoRule
 	}
 	if len(hits) > 1 {
 		slices.SortStableFunc(hits, func(a, b hit) int { return compareRules(a.rule, b.rule) })

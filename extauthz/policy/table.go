@@ -13,8 +13,8 @@ import (
 // table holds the rules of one host.
 type table struct {
 	tree *tree
-	// closed is a policy whose matches cannot be read: the whole host refuses. Nil where all can.
-	closed *policy
+	// closed is a rule whose matches cannot be read: the whole host refuses. Nil where all can.
+	closed *rule
 	// paths is how the servers of the host read a path.
 	paths pathOptions
 	// preflight: some policy lets CORS preflights pass.
@@ -28,7 +28,7 @@ type table struct {
 	folded   map[string]bool
 	// strip are the names to remove where none of them is set: identity, and each with "_" for "-".
 	strip []string
-	// look of a refusal that no rule gives; that of the policy where the host has one policy only.
+	// look of a refusal that no rule gives; that of the policy where one policy only has a say.
 	look *look
 }
 
@@ -48,23 +48,36 @@ func newTable(policies []*policy, all bool) *table {
 			}
 			enforced = true
 			if r.unreadable && t.closed == nil {
-				t.closed = p
+				t.closed = r
 			}
 			for i := range r.matches {
 				t.tree.add(&r.matches[i].pattern, entry{rule: r, match: &r.matches[i]})
 			}
 		}
 	}
-	if !enforced {
+	if !enforced && !all {
 		return nil
 	}
 	t.paths, _ = agreedPaths(policies, all)
 	t.tree.root.sort()
 	t.protect(policies)
-	if len(policies) == 1 {
-		t.look = &policies[0].look
-	}
+	t.look = commonLook(policies, all)
 	return t
+}
+
+// commonLook is the look of a refusal that no rule gives: that of the policy where one only has a say; nil where several
+// have.
+func commonLook(policies []*policy, all bool) (l *look) {
+	for _, p := range policies {
+		switch {
+		case !all && !p.enforces():
+		case l != nil:
+			return nil
+		default:
+			l = &p.look
+		}
+	}
+	return l
 }
 
 // newHostTables builds both tables of a host.
@@ -80,7 +93,9 @@ func newHostTables(policies []*policy) hostTables {
 func (t *table) protect(policies []*policy) {
 	for _, p := range policies {
 		for _, h := range p.upstream.headers {
-			t.identity = append(t.identity, h.name)
+			if !h.forbidden {
+				t.identity = append(t.identity, h.name)
+			}
 		}
 	}
 	slices.Sort(t.identity)
