@@ -37,9 +37,9 @@ func (c *Compiler) Compile(objs Objects, opts Options) (*Snapshot, Report) {
 		p.join(byRef)
 	}
 	grantHosts(policies)
-	s := &Snapshot{opts: opts}
+	s := &Snapshot{opts: opts, stats: Stats{Policies: len(policies), Providers: len(providers)}}
 	s.index(policies)
-	s.stats = Stats{Policies: len(policies), Providers: len(providers)}
+	s.identity = identityHeaders(policies)
 	for _, p := range policies {
 		s.stats.Rules += len(p.rules)
 		if p.draft.dryRun {

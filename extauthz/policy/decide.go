@@ -225,7 +225,7 @@ func (p *policy) sources() []token.Source {
 // strip names the headers that the application must not receive.
 func (l *Landing) strip(d *Decision) {
 	for i, t := range [...]*table{l.enforced, l.all} {
-		if t == nil || len(t.identity) == 0 || i == 1 && t == l.enforced {
+		if t == nil || len(t.strip) == 0 || i == 1 && t == l.enforced {
 			continue
 		}
 		if len(d.Set) == 0 && d.Remove == nil {

@@ -12,6 +12,7 @@ type Snapshot struct {
 	opts      Options
 	providers []*token.Provider
 	stats     Stats
+	identity  []string
 	// hosts of all namespaces, and of each.
 	hosts      hostIndex
 	namespaces map[string]*hostIndex
@@ -30,6 +31,10 @@ func (s *Snapshot) Providers() []*token.Provider { return s.providers }
 
 // DryRun tells whether the operator made every policy DryRun: nothing may be refused then.
 func (s *Snapshot) DryRun() bool { return s.opts.DryRun }
+
+// IdentityHeaders are the names that any policy sets under upstream, with their spellings, lower case and sorted: what
+// to take out of a request of which nothing else is known, where it must pass. The slice belongs to the snapshot.
+func (s *Snapshot) IdentityHeaders() []string { return s.identity }
 
 // index builds the tables of all hosts. policies are in order, and get the problems of hosts that they share.
 func (s *Snapshot) index(policies []*policy) {
@@ -139,10 +144,18 @@ func (t *table) land(req *Request, segs []string, room *room) Candidate {
 	return c
 }
 
+// maxFound bounds the patterns of one host that match one path. They are compared pair by pair, and only hundreds of
+// templates that cannot be told apart by specificity come near it; a request to such a path is refused, so that one host
+// cannot take the time of all.
+const maxFound = 128
+
 // pick finds the rules that decide, in the order of their policies. The Reason says why there are none. In a table that
 // is open, patterns and readings without a rule that fits ask for nothing; in any other they refuse.
 func (t *table) pick(req *Request, p *path, method string, hits []hit) ([]hit, Reason) {
 	found := t.tree.root.collect(p.segs, req.found[:0])
+	if len(found) > maxFound {
+		return nil, ReasonNotCompiled
+	}
 	if t.open {
 		found = slices.DeleteFunc(found, func(f terminal) bool {
 			_, reason := pickEntries(f.at.entries[f.end], req, method, nil)

@@ -141,6 +141,9 @@ func (u *upstreamValue) header(vars *variables) (value string, present bool, err
 			return "", false, nil
 		}
 		value, err = claimText(v)
+		if _, isText := v.(string); isText && strings.Contains(value, ",") && isListClaim(vars.identity.Provider, u.claim) {
+			err = errUpstreamValue
+		}
 	}
 	if err != nil || value == "" {
 		return "", false, err
@@ -152,6 +155,12 @@ func (u *upstreamValue) header(vars *variables) (value string, present bool, err
 }
 
 var errUpstreamValue = errors.New("cannot be written as a header that is read in one way only")
+
+// isListClaim tells whether the provider maps roles or groups to the claim: providers write a list of one as a text, and
+// a "," in it would be read as two.
+func isListClaim(p *token.Provider, claim token.ClaimPath) bool {
+	return p != nil && (claim.String() == p.Roles.String() || claim.String() == p.Groups.String())
+}
 
 // claimText writes a claim: scalars as they stand, a list of them joined with ",". An element that holds a "," would be
 // read as two.
