@@ -24,8 +24,13 @@ const (
 // copy's several writes take less, and an edit is still in force well within a second.
 const DefaultSettle = 60 * time.Millisecond
 
-// unsettled is how long files may keep changing before the log says so.
-const unsettled = 5 * time.Second
+// unsettled is how long, and restlessLooks in how many looks, a file may keep changing before the others are read without
+// it, so that one restless file does not hold back an edit of another. A copy of many files, each of which changes once,
+// is waited for.
+const (
+	unsettled     = 600 * time.Millisecond
+	restlessLooks = 5
+)
 
 // FolderConfig is what a Folder needs.
 type FolderConfig struct {
@@ -69,11 +74,11 @@ func (f *Folder) Load(ctx context.Context) (*Listing, error) {
 		f.last = now
 		files, errs := f.read(now)
 		// What was written while it was read may be half of it, or of two files one before and one after.
-		if f.config.Settle > 0 && !f.look(f.config.Dirs).same(now) {
+		if f.config.Settle > 0 && !f.look(f.config.Dirs).without(now.restless).same(now.without(now.restless)) {
 			continue
 		}
 		f.keep(files)
-		if len(errs) > 0 {
+		if len(errs)+len(now.restless) > 0 {
 			f.last = nil // a file that could not be read may be readable the next time, and look the same
 		}
 		listing, more := newListing(files)
@@ -85,14 +90,16 @@ func (f *Folder) Load(ctx context.Context) (*Listing, error) {
 	}
 }
 
-// settled looks until two looks in a row see the same.
+// settled looks until two looks in a row see the same. Of a running server it is content with less after a while: what
+// keeps changing is named restless then, and stays as it was read last. At start everything must settle, since there is
+// nothing to stay.
 func (f *Folder) settled(ctx context.Context) (*look, error) {
 	before := f.look(f.config.Dirs)
 	if f.config.Settle == 0 {
 		return before, ctx.Err()
 	}
-	waited, said := time.Duration(0), false
-	for {
+	changes := map[string]int{}
+	for waited := time.Duration(0); ; {
 		if err := pause(ctx, f.config.Settle); err != nil {
 			return nil, fmt.Errorf("waiting for files to settle: %w", err)
 		}
@@ -100,11 +107,17 @@ func (f *Folder) settled(ctx context.Context) (*look, error) {
 		if now.same(before) {
 			return now, nil
 		}
-		before = now
-		if waited += f.config.Settle + now.took; waited > unsettled && !said {
-			said = true
-			f.config.Log.Info("Files keep changing, waiting for them to settle", "dirs", strings.Join(f.config.Dirs, " "))
+		changed := now.changed(before)
+		for _, name := range changed {
+			changes[name]++
 		}
+		calm := slices.ContainsFunc(changed, func(name string) bool { return changes[name] < restlessLooks })
+		if waited += f.config.Settle + now.took; waited > unsettled && !calm && f.files != nil {
+			now.restless = changed
+			f.config.Log.Info("Files keep changing; they stay as they were read last", "files", strings.Join(now.restless, " "))
+			return now, nil
+		}
+		before = now
 	}
 }
 
@@ -122,7 +135,12 @@ func pause(ctx context.Context, d time.Duration) error {
 // read reads the files of a look. Those that did not change since they were last read are taken as they are.
 func (f *Folder) read(l *look) (files []*file, errs FileErrors) {
 	sum := 0
-	for _, s := range l.files {
+	for _, name := range l.restless {
+		if old := f.files[name]; old != nil {
+			files, sum = append(files, old), sum+len(old.content)
+		}
+	}
+	for _, s := range l.without(l.restless).files {
 		old := f.files[s.name]
 		if old != nil && f.config.Settle > 0 && old.seen.same(s) {
 			files, sum = append(files, old), sum+len(old.content)

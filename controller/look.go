@@ -33,10 +33,45 @@ type look struct {
 	dirs []string
 	errs FileErrors
 	took time.Duration
+	// restless are the names of files that keep changing, sorted.
+	restless []string
 }
 
 func (l *look) same(o *look) bool {
 	return slices.EqualFunc(l.files, o.files, seen.same) && slices.Equal(l.errs, o.errs)
+}
+
+// changed are the names of files that the two looks do not both see alike, sorted.
+func (l *look) changed(o *look) []string {
+	alike := map[string]bool{}
+	for _, s := range l.files {
+		i, found := slices.BinarySearchFunc(o.files, s.name, func(s seen, name string) int { return strings.Compare(s.name, name) })
+		alike[s.name] = found && o.files[i].same(s)
+	}
+	for _, s := range o.files {
+		alike[s.name] = alike[s.name]
+	}
+	var out []string
+	for name, same := range alike {
+		if !same {
+			out = append(out, name)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// without is the look without the files of these names, which are sorted.
+func (l *look) without(names []string) *look {
+	if len(names) == 0 {
+		return l
+	}
+	out := *l
+	out.files = slices.DeleteFunc(slices.Clone(l.files), func(s seen) bool {
+		_, found := slices.BinarySearch(names, s.name)
+		return found
+	})
+	return &out
 }
 
 // looker walks the folders.

@@ -328,6 +328,51 @@ func TestLoadWaitsForFilesToSettle(t *testing.T) {
 	}
 }
 
+// TestLoadPassesOverRestlessFiles renames one file over before each look, and edits another once: the edit is read, and
+// the restless file stays as it was, until it rests.
+func TestLoadPassesOverRestlessFiles(t *testing.T) {
+	dir := write(t, map[string]string{"edited.yaml": namespace("before"), "restless.yaml": namespace("r0")})
+	f, err := NewFolder(FolderConfig{Dirs: []string{dir}, Settle: 20 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := func() []string {
+		l, err := f.Load(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out []string
+		for _, n := range l.Objects.Namespaces {
+			out = append(out, n.Name)
+		}
+		slices.Sort(out)
+		return out
+	}
+	replace := func(name, text string) {
+		put(t, filepath.Join(dir, ".new"), text)
+		if err := os.Rename(filepath.Join(dir, ".new"), filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := names(); !slices.Equal(got, []string{"before", "r0"}) {
+		t.Fatalf("at first %q", got)
+	}
+	replace("edited.yaml", namespace("after"))
+	looks := 0
+	f.look = func(dirs []string) *look {
+		looks++
+		replace("restless.yaml", namespace(fmt.Sprint("r", looks)))
+		return lookAt(dirs)
+	}
+	if got := names(); !slices.Equal(got, []string{"after", "r0"}) {
+		t.Errorf("while a file is restless: %q", got)
+	}
+	f.look = lookAt
+	if got := names(); !slices.Equal(got, []string{"after", fmt.Sprint("r", looks)}) {
+		t.Errorf("once it rests: %q", got)
+	}
+}
+
 func TestPublisherHandsOverBeforeItPublishes(t *testing.T) {
 	folder, err := NewFolder(FolderConfig{Dirs: []string{write(t, map[string]string{"a.yaml": host("a.com")})}})
 	if err != nil {

@@ -91,7 +91,10 @@ func (s *Server) decide(ctx context.Context, snap *policy.Snapshot, in *authv3.C
 		return
 	}
 	if c.req == nil {
-		c.decision = policy.Decision{Verdict: policy.Verdict{Allow: true, Reason: policy.ReasonDryRun}}
+		c.decision = policy.Decision{
+			Verdict: policy.Verdict{Allow: true, Reason: policy.ReasonDryRun},
+			Remove:  snap.IdentityHeaders(),
+		}
 	} else {
 		s.walk(ctx, snap, c)
 	}

@@ -13,11 +13,11 @@ import (
 
 // removeTokens adds to out what takes tokens out of the request, from each place where there is something.
 //
-// Envoy removes query parameters by their names as they are sent, and writes the query anew when it does: in the order
-// of the names, and with "=" behind a name without a value. So it is asked only where there is one.
+// Of a query, what stays is kept byte for byte, by setting the path: query_parameters_to_remove would write it anew, in
+// the order of the names, which breaks signed URLs.
 func removeTokens(out *authv3.OkHttpResponse, req *policy.Request, d *policy.Decision) {
 	cookies, _ := req.Header("cookie")
-	rest := cookies
+	rest, query := cookies, req.Query()
 	for _, s := range d.RemoveToken {
 		switch {
 		case s.Header != "":
@@ -28,8 +28,15 @@ func removeTokens(out *authv3.OkHttpResponse, req *policy.Request, d *policy.Dec
 		case s.Cookie != "":
 			rest = removeCookie(rest, s.Cookie)
 		case s.QueryParameter != "":
-			out.QueryParametersToRemove = append(out.QueryParametersToRemove, spellings(req.Query(), s.QueryParameter)...)
+			query = removeParameter(query, s.QueryParameter)
 		}
+	}
+	if query != req.Query() {
+		path := req.Path()
+		if query != "" {
+			path += "?" + query
+		}
+		out.Headers = append(out.Headers, setHeader(":path", path))
 	}
 	switch {
 	case rest == cookies || slices.Contains(out.HeadersToRemove, "cookie"):
@@ -66,7 +73,7 @@ func hasToken(value string, s token.Source) bool {
 // token.Extract it reads "," as well as ";" between cookies, since Envoy joins two Cookie fields with it.
 func removeCookie(header, name string) string {
 	var kept strings.Builder
-	removed := false
+	removed, apart := false, false
 	for rest, sep := header, ""; ; {
 		end := strings.IndexAny(rest, ";,")
 		pair := rest
@@ -77,8 +84,14 @@ func removeCookie(header, name string) string {
 		switch {
 		case strings.Trim(key, " \t") == name:
 			removed = true
+			// A token holds no comma: one beside it stands between two Cookie fields, which become one.
+			apart = apart || sep == "," || end >= 0 && rest[end] == ','
 		case kept.Len() == 0:
 			kept.WriteString(strings.TrimLeft(pair, " \t"))
+			apart = false
+		case apart:
+			kept.WriteString("; " + strings.TrimLeft(pair, " \t"))
+			apart = false
 		default:
 			kept.WriteString(sep)
 			kept.WriteString(pair)
@@ -92,18 +105,6 @@ func removeCookie(header, name string) string {
 		return header
 	}
 	return strings.Trim(kept.String(), " \t")
-}
-
-// spellings are the names in a query, as they are sent, that servers read as name.
-func spellings(query, name string) []string {
-	var out []string
-	for pair := range strings.SplitSeq(query, "&") {
-		key, _, _ := strings.Cut(pair, "=")
-		if spells(key, name) && !slices.Contains(out, key) {
-			out = append(out, key)
-		}
-	}
-	return out
 }
 
 func spells(key, name string) bool {

@@ -59,11 +59,12 @@ type PathConfig struct {
 type TLSFiles struct{ CertFile, KeyFile, CAFile string }
 
 // DecisionHeaders returns the response headers that show a decision, each with the key of the dynamic metadata that it
-// shows. Envoy leaves out those that are not there.
+// shows, or its path of keys with ":" between them. Envoy leaves out those that are not there.
 func DecisionHeaders() map[string]string {
 	return map[string]string{
 		"x-demo-decision": "decision", "x-demo-reason": "reason", "x-demo-policy": "policy", "x-demo-rule": "rule",
-		"x-demo-decision-id": "decisionID",
+		"x-demo-decision-id": "decisionID", "x-demo-dry-run-decision": "dryRun:decision",
+		"x-demo-dry-run-reason": "dryRun:reason", "x-demo-dry-run-policy": "dryRun:policy",
 	}
 }
 

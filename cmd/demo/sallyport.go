@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"strings"
 	"time"
 )
 
@@ -23,30 +24,44 @@ type Sallyport struct {
 	grpc, admin string
 }
 
+// maxStarts bounds the starts that find a port taken: one that was free a moment ago may be somebody's by now.
+const maxStarts = 5
+
 // StartSallyport starts a Sallyport and returns once it is ready. ctx bounds the start only; Stop ends the process.
 func StartSallyport(ctx context.Context, config SallyportConfig) (*Sallyport, error) {
-	s := &Sallyport{grpc: config.GRPCAddress}
-	var err error
+	for start := 1; ; start++ {
+		s := &Sallyport{grpc: config.GRPCAddress}
+		err := s.start(ctx, config)
+		if err == nil {
+			return s, nil
+		}
+		if s.process == nil {
+			return nil, err
+		}
+		if err := errors.Join(err, s.Kill()); start == maxStarts || !strings.Contains(s.Log(), "address already in use") {
+			return nil, err
+		}
+	}
+}
+
+func (s *Sallyport) start(ctx context.Context, config SallyportConfig) (err error) {
 	if s.grpc == "" {
 		if s.grpc, err = freeAddress(); err != nil {
-			return nil, fmt.Errorf("starting Sallyport: %w", err)
+			return fmt.Errorf("starting Sallyport: %w", err)
 		}
 	}
 	if s.admin, err = freeAddress(); err != nil {
-		return nil, fmt.Errorf("starting Sallyport: %w", err)
+		return fmt.Errorf("starting Sallyport: %w", err)
 	}
-	args := []string{"serve", "--grpc-address", s.grpc, "--admin-address", s.admin}
+	// No proxy but ours has to learn that it leaves.
+	args := []string{"serve", "--grpc-address", s.grpc, "--admin-address", s.admin, "--drain-delay", "0s"}
 	for _, folder := range config.From {
 		args = append(args, "--from", folder)
 	}
 	if s.process, err = startProcess("Sallyport", config.Bin, append(args, config.Args...)...); err != nil {
-		return nil, err
+		return err
 	}
-	ready := func() error { return answersOK(ctx, s.AdminURL()+"/readyz") }
-	if err := s.process.await(ctx, ready); err != nil {
-		return nil, errors.Join(err, s.Kill())
-	}
-	return s, nil
+	return s.process.await(ctx, func() error { return answersOK(ctx, s.AdminURL()+"/readyz") })
 }
 
 // GRPCAddress is where Envoy asks: host:port or unix:///path.

@@ -39,7 +39,7 @@ type serveFlags struct {
 	grpcAddress, adminAddress string
 	tls                       extauthz.TLSFiles
 	logLevel, logFormat       string
-	drainTimeout              time.Duration
+	drainDelay, drainTimeout  time.Duration
 	xffTrustedHops            int
 	gatewayPrincipals         []string
 	requireScope              bool
@@ -58,6 +58,7 @@ func (s *serveFlags) register(f *pflag.FlagSet) {
 	f.StringVar(&s.tls.ClientCA, "client-ca-file", "", "authorities, one of which must have issued Envoy's certificate, in PEM")
 	f.StringVar(&s.logLevel, "log-level", "info", "error, warn, info or debug")
 	f.StringVar(&s.logFormat, "log-format", "json", "json or text")
+	f.DurationVar(&s.drainDelay, "drain-delay", 3*time.Second, "how long after SIGTERM new connections are still served, while Envoy and load balancers learn that this server is leaving")
 	f.DurationVar(&s.drainTimeout, "drain-timeout", extauthz.DefaultDrainTimeout, "how long requests in flight may take to end after SIGTERM")
 	f.IntVar(&s.xffTrustedHops, "xff-trusted-hops", 0, "proxies in front of Envoy that append to X-Forwarded-For; with --client-address=xff")
 	f.StringSliceVar(&s.gatewayPrincipals, "gateway-principals", nil, "destination principals of proxies that route by Host, with --scope-from-principal; * is one segment")
@@ -141,7 +142,7 @@ func (s *service) newServer(options policy.Options, snapshot *atomic.Pointer[pol
 		ClientAddress: options.ClientAddress, XFFTrustedHops: s.flags.xffTrustedHops,
 		RequireScope: s.flags.requireScope, ScopeFromPrincipal: s.flags.scopeFromPrincipal,
 		TrustDomain: options.TrustDomain, GatewayPrincipals: s.flags.gatewayPrincipals,
-		MaxInFlight: s.flags.maxInFlight, DrainTimeout: s.flags.drainTimeout,
+		MaxInFlight: s.flags.maxInFlight, DrainDelay: s.flags.drainDelay, DrainTimeout: s.flags.drainTimeout,
 	}
 	if files := s.flags.tls; files != (extauthz.TLSFiles{}) {
 		if files.Cert == "" || files.Key == "" {

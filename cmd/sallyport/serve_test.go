@@ -140,7 +140,7 @@ func TestServeFlags(t *testing.T) {
 	var got []string
 	serveCommand().Flags().VisitAll(func(f *pflag.Flag) { got = append(got, f.Name) })
 	want := []string{
-		"admin-address", "client-address", "client-ca-file", "drain-timeout", "dry-run", "from", "gateway-principals",
+		"admin-address", "client-address", "client-ca-file", "drain-delay", "drain-timeout", "dry-run", "from", "gateway-principals",
 		"grpc-address", "log-format", "log-level", "max-in-flight", "namespace", "require-scope", "scope-from-principal",
 		"tls-cert-file", "tls-key-file", "token-cache-bytes", "trust-domain", "xff-trusted-hops",
 	}

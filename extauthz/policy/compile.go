@@ -48,6 +48,7 @@ func (c *Compiler) Compile(objs Objects, opts Options) (*Snapshot, Report) {
 	attached := attach(policies, &objs)
 	s.indexServices(attached)
 	s.indexGateways(attached, &objs)
+	s.identity = identityHeaders(policies)
 	for _, p := range policies {
 		s.stats.Rules += len(p.rules)
 		if p.draft.dryRun {

@@ -70,6 +70,15 @@ func TestCompileProblems(t *testing.T) {
 		{name: "bad name", rule: `name: A, access: Public`, want: `spec.rules[0].name: "A": use lower-case letters`},
 		{name: "unknown mode", rule: `mode: Dry, access: Authenticated`, want: `spec.rules[0].mode: "Dry": is not known`},
 		{name: "method in lower case", rule: `matches: [{path: {value: /x}, methods: [get]}], access: Public`, want: "write GET"},
+		{name: "empty list of methods", rule: `matches: [{path: {value: /x}, methods: []}], access: Public`, want: "spec.rules[0].matches[0].methods: is missing"},
+		{name: "star for every method", rule: `matches: [{path: {value: /x}, methods: ["*"]}], access: Public`, want: "is no HTTP method"},
+		{name: "condition on the host header", rule: `matches: [{path: {value: /x}, headers: [{name: Host, value: a.com}]}], access: Public`, want: "name hosts in spec.hosts"},
+		{name: "grpc and methods", rule: `matches: [{grpc: {service: x, method: Pay}, methods: [GET]}], access: Public`, want: "say either grpc, or path and methods", path: "/x/Pay"},
+		{name: "empty list of scopes", rule: `require: {scopes: [], roles: [a]}`, want: "spec.rules[0].require.scopes: is missing"},
+		{name: "empty list of expressions", rule: `require: {roles: [a], expressions: []}`, want: "spec.rules[0].require.expressions: is missing"},
+		{name: "empty list in an alternative", rule: `require: {anyOf: [{roles: [a], claims: []}]}`, want: "spec.rules[0].require.anyOf[0].claims: is missing"},
+		{name: "empty list of principals", rule: `from: {principals: [], serviceAccounts: [b]}, access: Public`, want: "spec.rules[0].from.principals: is missing"},
+		{name: "empty expression of a path", rule: `matches: [{path: {type: Template, value: "/x/{id:}"}}], access: Public`, want: "an empty expression matches no segment"},
 		{name: "method that is none", rule: `matches: [{path: {value: /x}, methods: ["G T"]}], access: Public`, want: "is no HTTP method"},
 		{name: "header that is none", rule: `matches: [{path: {value: /x}, headers: [{name: "a b", value: c}]}], access: Public`, want: "is no name of a header"},
 		{name: "header expression", rule: `matches: [{path: {value: /x}, headers: [{name: a, type: RegularExpression, value: "("}]}], access: Public`, want: "error parsing regexp"},
@@ -106,7 +115,7 @@ spec:
 				path = "/x/1"
 			}
 			d := get("https://a.com"+path).with(`{"sub":"a","scope":"a b"}`).decide(t, s)
-			if tt.name != "unknown mode" && (d.Allow || d.Reason != ReasonNotCompiled) {
+			if d.Allow || d.Reason != ReasonNotCompiled {
 				t.Errorf("the rule says %q", said(d.Verdict))
 			}
 			if got := said(get("https://a.com/y").decide(t, s).Verdict); got != "Public fine" {
@@ -118,6 +127,7 @@ spec:
 
 // TestCompileUnreadable gives paths of which nobody knows what they claim: the hosts of the policy refuse.
 func TestCompileUnreadable(t *testing.T) {
+	paths := map[string]string{"semicolon that the host strips": "paths: {semicolon: Strip}"}
 	for _, tt := range []struct{ name, path, want string }{
 		{"no slash in front", `{value: x}`, `must start with "/"`},
 		{"dot segment", `{value: /a/../b}`, "no request can have this path"},
@@ -132,6 +142,8 @@ func TestCompileUnreadable(t *testing.T) {
 		{"brace closed", `{type: Template, value: "/a}"}`, `has a "{" without "}"`},
 		{"part of a segment", `{type: Template, value: "/a-{b}"}`, "as a whole"},
 		{"name that is none", `{type: Template, value: "/{a-b}"}`, "is no name"},
+		{"semicolon that the host strips", `{value: "/a;b"}`, "no request can have this path"},
+		{"two expressions in one segment", `{type: Template, value: "/a/{b:[a-z]+}{c:[0-9]+}"}`, "as a whole"},
 		{"unknown type", `{type: Regex, value: "/a"}`, `type "Regex" is not known`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -140,6 +152,7 @@ kind: AuthPolicy
 metadata: {name: p}
 spec:
   hosts: [a.com]
+  `+paths[tt.name]+`
   rules:
   - {name: fine, matches: [{path: {value: /y}}], access: Public}
   - {name: broken, matches: [{path: `+tt.path+`}], access: Public}
@@ -158,6 +171,40 @@ spec: {hosts: [b.com], rules: [{name: fine, access: Public}]}
 			}
 			if got := said(get("https://b.com/y").decide(t, s).Verdict); got != "Public fine" {
 				t.Errorf("another host says %q", got)
+			}
+		})
+	}
+}
+
+// TestCompileUnreadableGRPC gives names of gRPC of which nobody knows what they claim. Read as they stand they would
+// claim nothing, and leave their requests to looser rules.
+func TestCompileUnreadableGRPC(t *testing.T) {
+	for _, tt := range []struct{ name, match, want string }{
+		{"slash in front", `{grpc: {service: /shop.v1.Checkout, method: Pay}}`, "spec.rules[1].matches[0].grpc.service"},
+		{"service and method in one", `{grpc: {service: shop.v1.Checkout/Pay}}`, "spec.rules[1].matches[0].grpc.service"},
+		{"star in the service", `{grpc: {service: "shop.*", method: Pay}}`, "spec.rules[1].matches[0].grpc.service"},
+		{"star for every method", `{grpc: {service: shop.v1.Checkout, method: "*"}}`, "spec.rules[1].matches[0].grpc.method"},
+		{"no service", `{grpc: {service: "", method: Pay}}`, "spec.rules[1].matches[0].grpc.service"},
+		{"empty package", `{grpc: {service: "shop..Checkout", method: Pay}}`, "spec.rules[1].matches[0].grpc.service"},
+		{"a path beside it", `{grpc: {service: shop.v1.Checkout}, path: {value: /admin}}`, "spec.rules[1].matches[0].grpc"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s, r := new(Compiler).Compile(parse(t, `
+kind: AuthPolicy
+metadata: {name: p}
+spec:
+  hosts: [a.com]
+  rules:
+  - {name: fine, access: Public}
+  - {name: broken, matches: [`+tt.match+`], access: Denied}
+`), Options{})
+			if got := problemsOf(r, "p"); !slices.ContainsFunc(got, func(p string) bool { return strings.HasPrefix(p, tt.want+": ") }) {
+				t.Errorf("problems %q, want one of %s", got, tt.want)
+			}
+			for _, path := range []string{"/shop.v1.Checkout/Pay", "/admin"} {
+				if got := said(request("POST", "https://a.com"+path).decide(t, s).Verdict); got != "NotCompiled broken" {
+					t.Errorf("%s: %q", path, got)
+				}
 			}
 		})
 	}

@@ -71,9 +71,7 @@ func (r *rule) challenge() []string {
 func (l *Landing) judge(c *Candidate, f Facts) outcome {
 	if c.reason != "" {
 		o := outcome{allow: c.allow, reason: c.reason}
-		if c.closedBy != nil {
-			o.rule = c.closedBy.unreadable()
-		}
+		o.rule = c.closedBy
 		return o
 	}
 	if len(c.hits) == 0 {
@@ -83,16 +81,6 @@ func (l *Landing) judge(c *Candidate, f Facts) outcome {
 		return o
 	}
 	return l.judgeToken(c, f)
-}
-
-// unreadable is the rule of the policy whose matches cannot be read.
-func (p *policy) unreadable() *rule {
-	for _, r := range p.rules {
-		if r.unreadable {
-			return r
-		}
-	}
-	return nil
 }
 
 // refusedWithoutToken is the refusal of a rule that no token can change; a zero outcome where there is none.
@@ -197,7 +185,7 @@ func (l *Landing) equip(d *Decision, o outcome, f Facts) outcome {
 			if sum += len(h.name) + len(value); err != nil || sum > maxUpstreamBytes {
 				return outcome{reason: ReasonUpstreamValueInvalid, rule: c.hits[i].rule, message: "header " + h.name}
 			}
-			if present && !slices.ContainsFunc(d.Set, func(s HeaderValue) bool { return s.Name == h.name }) {
+			if present && !slices.ContainsFunc(d.Set, func(s HeaderValue) bool { return fold(s.Name) == fold(h.name) }) {
 				d.Set = append(d.Set, HeaderValue{h.name, value})
 			}
 		}
@@ -243,7 +231,7 @@ func (l *Landing) strip(d *Decision) {
 }
 
 func (l *Landing) stripTable(d *Decision, t *table) {
-	if len(t.identity) == 0 {
+	if len(t.strip) == 0 {
 		return
 	}
 	if len(d.Set) == 0 && d.Remove == nil {

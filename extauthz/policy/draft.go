@@ -130,9 +130,14 @@ func (d *drafter) hosts(at *field.Path) {
 	}
 	for i, h := range d.spec.Hosts {
 		n, err := normalizePattern(h)
-		switch {
-		case err != nil:
+		if err != nil {
 			d.p().invalid(at.Index(i), h, err.Error()+`, "*." in front of one, or "*" alone`)
+			// With a port it is still clear which host is meant, and a wider host must not speak for it.
+			if n, err = normalizeHost(h, true); err != nil {
+				continue
+			}
+		}
+		switch {
 		case slices.ContainsFunc(d.out.hosts, func(c hostClaim) bool { return c.host == n }):
 			d.p().invalid(at.Index(i), h, "stands here twice")
 		default:

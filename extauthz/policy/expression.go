@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 
 	"github.com/google/cel-go/cel"
@@ -154,8 +153,7 @@ func (e *expression) value(vars cel.Activation) (ref.Val, bool) {
 	return out, true
 }
 
-// adapter turns claims into values of CEL without copying them. A number keeps its digits: it is an int where it is
-// written as an integer that fits, and a double otherwise.
+// adapter turns claims into values of CEL without copying them.
 type adapter struct{}
 
 // NativeToValue implements types.Adapter.
@@ -170,14 +168,7 @@ func (a adapter) NativeToValue(v any) ref.Val {
 	case []string:
 		return types.NewStringList(a, v)
 	case json.Number:
-		if i, err := strconv.ParseInt(string(v), 10, 64); err == nil {
-			return types.Int(i)
-		}
-		f, err := strconv.ParseFloat(string(v), 64)
-		if err != nil {
-			return types.NewErr("number out of range")
-		}
-		return types.Double(f)
+		return numberValue(string(v))
 	}
 	return types.DefaultTypeAdapter.NativeToValue(v)
 }

@@ -72,15 +72,15 @@ func splitPrincipal(s string) ([]string, bool) {
 	return append([]string{scheme + ":", ""}, segs...), !strings.ContainsAny(scheme, "*/")
 }
 
-// serviceAccountOf reads namespace and name from a SPIFFE identity of a mesh. Where trust is set, the identity must be
-// of that trust domain. Both are empty for anything else.
+// serviceAccountOf reads namespace and name from a SPIFFE identity of the trust domain of the mesh. Both are empty for
+// anything else, and where nobody said which trust domain that is: any authority could name a namespace.
 func serviceAccountOf(principal, trust string) (namespace, name string) {
 	rest, ok := strings.CutPrefix(principal, "spiffe://")
 	if !ok {
 		return "", ""
 	}
 	parts := strings.Split(rest, "/")
-	if len(parts) != 5 || parts[1] != "ns" || parts[3] != "sa" || trust != "" && parts[0] != trust {
+	if len(parts) != 5 || parts[1] != "ns" || parts[3] != "sa" || parts[2] == "" || parts[4] == "" || trust == "" || parts[0] != trust {
 		return "", ""
 	}
 	return parts[2], parts[4]
@@ -91,6 +91,14 @@ func compileFrom(in *v1alpha1.From, namespace string, opts *Options, at *field.P
 		return nil
 	}
 	out := &from{}
+	for _, l := range []struct {
+		name   string
+		values []string
+	}{{"principals", in.Principals}, {"serviceAccounts", in.ServiceAccounts}, {"cidrs", in.CIDRs}} {
+		if l.values != nil && len(l.values) == 0 {
+			p.required(at.Child(l.name), "an empty list names nobody; leave it out, or say where the caller must be")
+		}
+	}
 	for i, s := range in.Principals {
 		segs, ok := splitPrincipal(s)
 		if !ok {

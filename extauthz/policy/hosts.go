@@ -56,23 +56,29 @@ func (x *hostIndex) set(host string, t hostTables) {
 }
 
 // lookup returns the table for a host of a request, or nil. Without all, hosts whose policies are all DryRun do not
-// count: they change no verdict.
-func (x *hostIndex) lookup(host string, all bool) *table {
+// count: they change no verdict. from is 0, or the next of an earlier lookup, for the table of the next wider host.
+func (x *hostIndex) lookup(host string, all bool, from int) (t *table, next int) {
 	exact := x.exact[host]
-	if t := exact.of(all); t != nil {
-		return t
+	if from == 0 {
+		if t := exact.of(all); t != nil {
+			return t, 1
+		}
+		from = 1
 	}
 	if len(x.wild) > 0 && !strings.HasPrefix(host, "[") {
-		for i := 0; i < len(host); i++ {
+		for i := from - 1; i < len(host); i++ {
 			if host[i] != '.' {
 				continue
 			}
 			if t := exact.inherits(x.wild[host[i:]], all); t != nil {
-				return t
+				return t, i + 2
 			}
 		}
 	}
-	return exact.inherits(x.any, all)
+	if from > len(host)+1 {
+		return nil, from
+	}
+	return exact.inherits(x.any, all), len(host) + 2
 }
 
 // inherits is the table of a wildcard for the host t; nil where that is reserved to another namespace.
@@ -81,6 +87,27 @@ func (t hostTables) inherits(wildcard hostTables, all bool) *table {
 		return nil
 	}
 	return wildcard.of(all)
+}
+
+// table is that of the host of req, or nil. What lands on no rule of a table that is open is for the next wider host:
+// the policies of this one are tried out, and take it from none.
+func (x *hostIndex) table(req *Request, all bool) *table {
+	t, next := x.lookup(req.host, all, 0)
+	for !all && t != nil && t.open && t.passesOver(req) {
+		var wider *table
+		if wider, next = x.lookup(req.host, false, next); wider == nil {
+			break
+		}
+		t = wider
+	}
+	return t
+}
+
+// passesOver tells whether req lands on no rule of a table that is open.
+func (t *table) passesOver(req *Request) bool {
+	c := Candidate{req: req}
+	c.add(t, nil, &room{})
+	return c.reason == ReasonDryRun
 }
 
 // claims resolves who may speak for which host, where no grants say it: between namespaces, any overlap is a conflict,
@@ -92,20 +119,23 @@ type claims struct {
 	below map[string][]string
 }
 
-// ownHosts gives each policy the hosts that are its own, and reports the others. policies are written.
-//
-// A policy that enforces comes before one that does not, whatever their age: DryRun changes no verdict.
+// ownHosts gives each policy the hosts that are its own, and reports the others. policies are written. Whoever enforces
+// more goes before the older: a policy that is tried out takes no host from one that is enforced.
 func ownHosts(policies []*policy) {
 	byAge := slices.Clone(policies)
 	slices.SortStableFunc(byAge, func(a, b *policy) int {
-		return cmp.Or(compareBool(b.enforces(), a.enforces()), a.created.Compare(b.created), a.compare(b))
+		return cmp.Or(cmp.Compare(a.trial(), b.trial()), a.created.Compare(b.created), a.compare(b))
 	})
 	c := claims{owner: map[string]string{}, below: map[string][]string{}}
 	for _, p := range byAge {
 		for _, h := range p.draft.hosts {
 			if other, ok := c.conflict(h.host, p.ref.Namespace); ok {
+				which := "an older"
+				if p.trial() > 0 {
+					which = "an enforced or older"
+				}
 				p.problems.add(h.at, SeverityError, v1alpha1.ReasonHostConflict,
-					fmt.Sprintf("%q: namespace %q has an older policy for this host, or for one that overlaps it, and keeps it; agree on one namespace for the host", h.host, other))
+					fmt.Sprintf("%q: namespace %q has %s policy for this host, or for one that overlaps it, and keeps it; agree on one namespace for the host", h.host, other, which))
 				continue
 			}
 			c.accept(h.host, p.ref.Namespace)

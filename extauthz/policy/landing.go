@@ -26,9 +26,10 @@ type Candidate struct {
 	tables []*table
 	hits   []hit
 	// reason, where the answer is known without a rule; allow is that answer.
-	reason   Reason
-	allow    bool
-	closedBy *policy
+	reason Reason
+	allow  bool
+	// closedBy is the rule for which the whole host refuses.
+	closedBy *rule
 }
 
 // hit is a rule on which a request lands, with the match and the reading of the path that led there.
@@ -75,34 +76,46 @@ func (c *Candidate) Trusted() []*token.Provider {
 	if c.reason != "" || c.refusedWithoutToken().reason != "" {
 		return nil
 	}
-	var out []*token.Provider
-	first := true
+	var first *rule
+	agree := true
 	for i := range c.hits {
-		h := &c.hits[i]
-		switch {
+		switch h := &c.hits[i]; {
 		case !h.looks():
-		case first:
-			out, first = h.rule.tokens, false
+		case first == nil:
+			first = h.rule
 		default:
-			out = intersect(out, h.rule.tokens)
+			agree = agree && slices.Equal(first.tokens, h.rule.tokens)
 		}
 	}
-	return out
+	switch {
+	case first == nil:
+		return nil
+	case agree:
+		return first.tokens
+	}
+	return c.common(first)
 }
 
-// intersect are the providers of both; nobody where there is none, so that a token that is shown is still refused.
-func intersect(a, b []*token.Provider) []*token.Provider {
-	if slices.Equal(a, b) {
-		return a
-	}
-	var out []*token.Provider
-	for _, p := range a {
-		if slices.Contains(b, p) {
-			out = append(out, p)
+// common are those of first's providers that every rule believes. Where a rule looks in more places than they do, one
+// is added that looks there and proves nothing: what that rule would see, and refuse, is then refused for all.
+func (c *Candidate) common(first *rule) []*token.Provider {
+	out := slices.Clone(first.tokens)
+	var seen []token.Source
+	for i := range c.hits {
+		r := c.hits[i].rule
+		if !c.hits[i].looks() {
+			continue
+		}
+		out = slices.DeleteFunc(out, func(p *token.Provider) bool { return !slices.Contains(r.tokens, p) })
+		for _, p := range r.tokens {
+			seen = append(seen, p.Sources...)
 		}
 	}
-	if len(out) == 0 {
-		return []*token.Provider{nobody}
+	more := slices.DeleteFunc(seen, func(s token.Source) bool {
+		return slices.ContainsFunc(out, func(p *token.Provider) bool { return slices.Contains(p.Sources, s) })
+	})
+	if len(more) > 0 {
+		out = append(out, &token.Provider{Name: nobody.Name, Sources: more})
 	}
 	return out
 }

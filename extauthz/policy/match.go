@@ -114,7 +114,8 @@ func compileMatch(m *v1alpha1.RouteMatch, o pathOptions, at *field.Path, p *prob
 	if len(out.methods) > 0 {
 		named = 1
 	}
-	out.rank = named<<16 | uint32(len(m.Headers))<<8 | uint32(len(m.QueryParams))
+	const most = 1<<15 - 1
+	out.rank = named<<30 | uint32(min(len(m.Headers), most))<<15 | uint32(min(len(m.QueryParams), most))
 	if p.errors > before {
 		out.methods, out.headers, out.query = nil, nil, nil
 	}
@@ -133,28 +134,37 @@ func compileGRPC(m *v1alpha1.RouteMatch, at *field.Path, p *problems) (match, bo
 		p.invalid(at.Child("grpc"), "", "stands for a path and the method POST; say either grpc, or path and methods")
 	}
 	out := match{methods: []string{"POST"}}
-	service, ok := decodeSegment(m.GRPC.Service, pathOptions{})
-	if !ok {
+	out.pattern.segs = []segment{{kind: segmentLiteral, text: m.GRPC.Service}, {kind: segmentCapture}}
+	ok := m.Path == nil // which of the two paths it claims, nobody knows
+	if !grpcService.MatchString(m.GRPC.Service) {
 		p.invalid(at.Child("grpc", "service"), m.GRPC.Service, "must be the name of a service with its package, such as shop.v1.Checkout")
-		return out, false
+		ok = false
 	}
-	out.pattern.segs = []segment{{kind: segmentLiteral, text: service}, {kind: segmentCapture}}
 	if m.GRPC.Method != "" {
-		method, ok := decodeSegment(m.GRPC.Method, pathOptions{})
-		if !ok {
-			p.invalid(at.Child("grpc", "method"), m.GRPC.Method, "must be the name of a method, such as Pay")
-			return out, false
+		out.pattern.segs[1] = segment{kind: segmentLiteral, text: m.GRPC.Method}
+		if !grpcMethod.MatchString(m.GRPC.Method) {
+			p.invalid(at.Child("grpc", "method"), m.GRPC.Method, "must be the name of a method, such as Pay; leave it out for every method")
+			ok = false
 		}
-		out.pattern.segs[1] = segment{kind: segmentLiteral, text: method}
 	}
-	return out, true
+	return out, ok
 }
 
+// Names as the schema has them. Any other would claim a path that no gRPC client asks for, and nothing else.
+var (
+	grpcService = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$`)
+	grpcMethod  = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+	methodName  = regexp.MustCompile(`^[A-Z]+(-[A-Z]+)*$`)
+)
+
 func compileMethods(methods []string, at *field.Path, p *problems) []string {
+	if methods != nil && len(methods) == 0 {
+		p.required(at, "an empty list takes no method; leave methods out for every one")
+	}
 	for i, m := range methods {
 		switch {
-		case !isToken(m):
-			p.invalid(at.Index(i), m, "is no HTTP method")
+		case !methodName.MatchString(strings.ToUpper(m)):
+			p.invalid(at.Index(i), m, "is no HTTP method; leave methods out for every one")
 		case m != strings.ToUpper(m):
 			p.invalid(at.Index(i), m, fmt.Sprintf("methods are compared with case; write %s", strings.ToUpper(m)))
 		case slices.Contains(methods[:i], m):
@@ -170,8 +180,11 @@ func compileValues(in []v1alpha1.ValueMatch, header bool, at *field.Path, p *pro
 		v := valueMatch{name: in[i].Name, value: in[i].Value}
 		if header {
 			v.name = strings.ToLower(v.name)
-			if !isToken(v.name) {
+			switch {
+			case !isToken(v.name):
 				p.invalid(at.Index(i).Child("name"), in[i].Name, "is no name of a header")
+			case v.name == "host":
+				p.invalid(at.Index(i).Child("name"), in[i].Name, "is not among the headers that are judged; name hosts in spec.hosts")
 			}
 		}
 		if v.name == "" {

@@ -168,8 +168,11 @@ func (p *path) String() string {
 }
 
 // queryValue finds the parameter name in a raw query. ambiguous is true where parsers could disagree on its value: it
-// stands there twice, an escape is bad, or a ";" could separate parameters.
+// stands there twice, an escape is bad, a ";" could separate parameters, or a "#" end them.
 func queryValue(raw, name string) (value string, present, ambiguous bool) {
+	if strings.Contains(raw, "#") {
+		return "", false, true
+	}
 	for pair := range strings.SplitSeq(raw, "&") {
 		k, v, _ := strings.Cut(pair, "=")
 		key, okKey := unescapeQuery(k)

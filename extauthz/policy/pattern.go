@@ -82,6 +82,7 @@ var (
 	errPathStart  = errors.New(`must start with "/"`)
 	errPathBraces = errors.New(`"{" and "}" mean something only in type Template; write %7B and %7D for the characters`)
 	errPathStar   = errors.New(`"*" means nothing here: PathPrefix takes what is below by itself, a Template has {name} for one segment and a final ** for the rest; write %2A for the character`)
+	errPathEmpty  = errors.New("an empty expression matches no segment; write {name} for any")
 	errPathRead   = errors.New("no request can have this path: it holds an empty or dot segment, or a character that is refused; write the path as it is sent, percent-encoded")
 )
 
@@ -95,6 +96,7 @@ func parsePattern(m *v1alpha1.PathMatch, o pathOptions) (p pattern, unreadable, 
 	if !strings.HasPrefix(value, "/") {
 		return pattern{}, errPathStart, nil
 	}
+	o.stripSemicolon = false // no path has one once it is read; a pattern with one would claim more than it says
 	switch typ {
 	case v1alpha1.PathMatchExact, v1alpha1.PathMatchPathPrefix:
 		p, unreadable = parseLiteralPath(value, o)
@@ -203,7 +205,7 @@ func parseTemplateSegment(part string, o pathOptions) (s segment, unreadable, br
 		}
 		return segment{kind: segmentLiteral, text: text}, nil, nil
 	}
-	if !strings.HasPrefix(part, "{") || !strings.HasSuffix(part, "}") {
+	if part[0] != '{' || closingBrace(part) != len(part)-1 {
 		return segment{}, fmt.Errorf("segment %q: a segment is a literal, {name} or {name:expression}, as a whole", part), nil
 	}
 	name, expr, isExpr := strings.Cut(part[1:len(part)-1], ":")
@@ -214,12 +216,31 @@ func parseTemplateSegment(part string, o pathOptions) (s segment, unreadable, br
 		return segment{kind: segmentCapture, name: name}, nil, nil
 	}
 	s = segment{kind: segmentExpression, name: name, text: expr}
+	if expr == "" {
+		return s, nil, errPathEmpty
+	}
 	re, err := compileAnchored(expr)
 	if err != nil {
 		return s, nil, fmt.Errorf("segment %q: %w", part, err)
 	}
 	s.re = re
 	return s, nil, nil
+}
+
+// closingBrace is where the brace ends with which s begins; -1 where it does not.
+func closingBrace(s string) int {
+	depth := 0
+	for i := range len(s) {
+		switch s[i] {
+		case '{':
+			depth++
+		case '}':
+			if depth--; depth == 0 {
+				return i
+			}
+		}
+	}
+	return -1
 }
 
 // compileAnchored compiles an RE2 expression that must match a whole value.

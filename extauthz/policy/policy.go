@@ -45,6 +45,18 @@ func (p *policy) enforces() bool {
 	return !p.draft.dryRun || slices.ContainsFunc(p.rules, func(r *rule) bool { return !r.dryRun })
 }
 
+// trial tells how much of the policy is tried out only: 0 nothing as a whole, 1 what its rules do not enforce
+// themselves, 2 everything.
+func (p *policy) trial() int {
+	switch {
+	case !p.draft.dryRun:
+		return 0
+	case p.enforces():
+		return 1
+	}
+	return 2
+}
+
 // rule is a rule in a snapshot.
 type rule struct {
 	*ruleDraft

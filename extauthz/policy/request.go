@@ -60,14 +60,14 @@ type room struct {
 // headers are too many or too large; otherwise it is empty.
 func NewRequest(in Input) (*Request, Reason) {
 	host, err := normalizeHost(in.Host, true)
-	if err != nil || !isToken(in.Method) || !strings.HasPrefix(in.Path, "/") || !headersFit(in.Headers) {
+	if err != nil || !isMethod(in.Method) || !strings.HasPrefix(in.Path, "/") || !headersFit(in.Headers) {
 		return nil, ReasonInvalidRequest
 	}
 	r := &Request{in: in, host: host}
 	r.path, r.query, _ = strings.Cut(in.Path, "?")
 	if in.Method == "OPTIONS" {
 		_, origin := in.Headers["origin"]
-		if m := in.Headers["access-control-request-method"]; origin && isToken(m) {
+		if m := in.Headers["access-control-request-method"]; origin && isMethod(m) {
 			r.announced = m
 		}
 	}
@@ -84,6 +84,9 @@ func headersFit(h map[string]string) bool {
 	}
 	return n <= maxHeaderBytes
 }
+
+// isMethod tells whether s is a method. One in lower case is none: rules compare with case, and some servers do not.
+func isMethod(s string) bool { return isToken(s) && s == strings.ToUpper(s) }
 
 // isToken tells whether s is a token (RFC 9110 §5.6.2), as methods are.
 func isToken(s string) bool {

@@ -234,12 +234,15 @@ func (c *requirementCompiler) term(in *v1alpha1.RequirementTerm, at *field.Path)
 		values []string
 		split  bool
 	}{{"scopes", in.Scopes, true}, {"roles", in.Roles, false}, {"groups", in.Groups, false}} {
+		c.notEmpty(l.values == nil, len(l.values), at.Child(l.name))
 		for i, v := range l.values {
 			if v == "" || l.split && strings.Contains(v, " ") {
 				c.problems.invalid(at.Child(l.name).Index(i), v, "no token can have it; write one name in each entry, without spaces in a scope")
 			}
 		}
 	}
+	c.notEmpty(in.Claims == nil, len(in.Claims), at.Child("claims"))
+	c.notEmpty(in.Expressions == nil, len(in.Expressions), at.Child("expressions"))
 	t := term{
 		scopes:      slices.Clone(in.Scopes),
 		roles:       slices.Clone(in.Roles),
@@ -250,6 +253,13 @@ func (c *requirementCompiler) term(in *v1alpha1.RequirementTerm, at *field.Path)
 		t.claims = append(t.claims, c.claim(&in.Claims[i], at.Child("claims").Index(i)))
 	}
 	return t
+}
+
+// notEmpty reports a list that is there, but asks for nothing.
+func (c *requirementCompiler) notEmpty(absent bool, n int, at *field.Path) {
+	if !absent && n == 0 {
+		c.problems.required(at, "an empty list asks for nothing; leave it out, or say what is required")
+	}
 }
 
 func (c *requirementCompiler) claim(in *v1alpha1.ClaimRequirement, at *field.Path) claimRequirement {

@@ -19,7 +19,7 @@ func (s *Snapshot) tables(req *Request, all bool, out []*table) []*table {
 		return appendTable(out, s.services[types.NamespacedName{Namespace: scope.Namespace, Name: scope.Name}].of(all))
 	case ScopeNamespace:
 		if x := s.namespaces[scope.Namespace]; x != nil {
-			out = appendTable(out, x.lookup(req.host, all))
+			out = appendTable(out, x.table(req, all))
 		}
 		if len(s.services) > 0 {
 			name := serviceOf(req.host, scope.Namespace, s.opts.ClusterDomain)
@@ -27,7 +27,7 @@ func (s *Snapshot) tables(req *Request, all bool, out []*table) []*table {
 		}
 		return out
 	}
-	out = appendTable(out, s.hosts.lookup(req.host, all))
+	out = appendTable(out, s.hosts.table(req, all))
 	switch {
 	case len(s.gateways) == 0:
 	case scope.Kind == ScopeGateway:

@@ -14,6 +14,7 @@ type Snapshot struct {
 	opts      Options
 	providers []*token.Provider
 	stats     Stats
+	identity  []string
 	// hosts of all namespaces, and of each.
 	hosts      hostIndex
 	namespaces map[string]*hostIndex
@@ -36,6 +37,10 @@ func (s *Snapshot) Providers() []*token.Provider { return s.providers }
 
 // DryRun tells whether the operator made every policy DryRun: nothing may be refused then.
 func (s *Snapshot) DryRun() bool { return s.opts.DryRun }
+
+// IdentityHeaders are the names that any policy sets under upstream, with their spellings, lower case and sorted: what
+// to take out of a request of which nothing else is known, where it must pass. The slice belongs to the snapshot.
+func (s *Snapshot) IdentityHeaders() []string { return s.identity }
 
 // index builds the tables of all hosts. policies are in order, and get the problems of hosts that they share. granted is
 // nil where nothing is granted.
@@ -103,7 +108,7 @@ func (s *Snapshot) Lookup(req *Request) Landing {
 		if s.opts.DryRun {
 			l.DryRun = Candidate{reason: ReasonNoPolicy}
 		}
-	case !slices.Equal(l.all, l.enforced) && (len(l.enforced) == 0 || slices.ContainsFunc(l.all, func(t *table) bool { return t.dry })):
+	case !slices.Equal(l.all, l.enforced):
 		l.DryRun = land(req, l.all, nil, &req.rooms[1])
 		if len(l.enforced) > 0 && !l.DryRun.dry() && !l.DryRun.differs(&l.Enforced) {
 			l.DryRun = Candidate{}
@@ -191,9 +196,24 @@ func (c *Candidate) read(o pathOptions, segs []string, room *room) *path {
 	return &own
 }
 
-// pick appends the rules that decide to hits. The Reason says why there are none.
+// maxFound bounds the patterns of one host that match one path. They are compared pair by pair, and only hundreds of
+// templates that cannot be told apart by specificity come near it; a request to such a path is refused, so that one host
+// cannot take the time of all.
+const maxFound = 128
+
+// pick appends the rules that decide to hits. The Reason says why there are none. In a table that is open, patterns and
+// readings without a rule that fits ask for nothing; in any other they refuse.
 func (t *table) pick(req *Request, p *path, method string, hits []hit) ([]hit, Reason) {
 	found := t.tree.root.collect(p.segs, req.found[:0])
+	if len(found) > maxFound {
+		return nil, ReasonNotCompiled
+	}
+	if t.open {
+		found = slices.DeleteFunc(found, func(f terminal) bool {
+			_, reason := pickEntries(f.at.entries[f.end], req, p, method, nil)
+			return reason == ReasonNoRule
+		})
+	}
 	readings := []reading{readWithout, readWith}
 	if !p.slash {
 		readings = readings[:1]
@@ -212,10 +232,13 @@ func (t *table) pick(req *Request, p *path, method string, hits []hit) ([]hit, R
 				return nil, reason
 			}
 		}
-		if !decided {
+		if !decided && !t.open {
 			return nil, ReasonNoRule
 		}
 		hits = dropRepeated(hits, start, before)
+	}
+	if len(hits) == start {
+		return nil, ReasonNoRule
 	}
 	return hits, ""
 }

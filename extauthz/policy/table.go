@@ -15,8 +15,8 @@ type table struct {
 	tree *tree
 	// deny is the reason why whatever comes is refused; empty for the rules to decide.
 	deny Reason
-	// closed is a policy whose matches cannot be read: the whole host refuses. Nil where all can.
-	closed *policy
+	// closed is a rule whose matches cannot be read: the whole host refuses. Nil where all can.
+	closed *rule
 	// paths is how the servers of the host read a path.
 	paths pathOptions
 	// preflight: some policy lets CORS preflights pass.
@@ -25,12 +25,11 @@ type table struct {
 	open bool
 	// dry: some rule is DryRun.
 	dry bool
-	// identity are the headers that no client may set, lower case and sorted; folded holds their confusable spellings.
-	identity []string
-	folded   map[string]bool
-	// strip are the names to remove where none of them is set: identity, and each with "_" for "-".
-	strip []string
-	// look of a refusal that no rule gives; that of the policy where the host has one policy only.
+	// strip are the headers that no client may set, in their spellings, lower case and sorted; folded are the same with
+	// "-" throughout.
+	strip  []string
+	folded map[string]bool
+	// look of a refusal that no rule gives; that of the policy where one policy only has a say.
 	look *look
 }
 
@@ -50,23 +49,36 @@ func newTable(policies []*policy, all bool) *table {
 			}
 			enforced = true
 			if r.unreadable && t.closed == nil {
-				t.closed = p
+				t.closed = r
 			}
 			for i := range r.matches {
 				t.tree.add(&r.matches[i].pattern, entry{rule: r, match: &r.matches[i]})
 			}
 		}
 	}
-	if !enforced {
+	if !enforced && !all {
 		return nil
 	}
 	t.paths, _ = agreedPaths(policies, all)
 	t.tree.root.sort()
 	t.protect(policies)
-	if len(policies) == 1 {
-		t.look = &policies[0].look
-	}
+	t.look = commonLook(policies, all)
 	return t
+}
+
+// commonLook is the look of a refusal that no rule gives: that of the policy where one only has a say; nil where several
+// have.
+func commonLook(policies []*policy, all bool) (l *look) {
+	for _, p := range policies {
+		switch {
+		case !all && !p.enforces():
+		case l != nil:
+			return nil
+		default:
+			l = &p.look
+		}
+	}
+	return l
 }
 
 // newHostTables builds both tables of a host.
@@ -80,28 +92,55 @@ func newHostTables(policies []*policy) hostTables {
 
 // protect collects the headers that policies of the host set.
 func (t *table) protect(policies []*policy) {
-	for _, p := range policies {
-		for _, h := range p.upstream.headers {
-			t.identity = append(t.identity, h.name)
+	t.strip = identityHeaders(policies)
+	for _, name := range t.strip {
+		if t.folded == nil {
+			t.folded = map[string]bool{}
 		}
-	}
-	slices.Sort(t.identity)
-	t.identity = slices.Compact(t.identity)
-	if len(t.identity) == 0 {
-		return
-	}
-	t.folded = map[string]bool{}
-	for _, name := range t.identity {
 		t.folded[fold(name)] = true
-		t.strip = append(t.strip, spellings(name)...)
 	}
-	slices.Sort(t.strip)
-	t.strip = slices.Compact(t.strip)
 }
 
-// spellings are a name and its spellings with "-" and with "_" throughout.
+// identityHeaders are the names that policies set under upstream, with their spellings, sorted.
+func identityHeaders(policies []*policy) []string {
+	seen := map[string]bool{}
+	var out []string
+	for _, p := range policies {
+		for _, h := range p.upstream.headers {
+			if h.forbidden || seen[h.name] {
+				continue
+			}
+			seen[h.name] = true
+			out = append(out, spellings(h.name)...)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// maxMixedSeparators is the number of separators up to which every mixture of "-" and "_" is spelled out.
+const maxMixedSeparators = 4
+
+// spellings are a name and its spellings with "-" and "_": every mixture, whether the proxy shows it or not, or, of
+// names with many separators, with either throughout.
 func spellings(name string) []string {
-	return []string{name, fold(name), strings.ReplaceAll(name, "-", "_")}
+	dashed := fold(name)
+	if strings.Count(dashed, "-") > maxMixedSeparators {
+		return []string{name, dashed, strings.ReplaceAll(dashed, "-", "_")}
+	}
+	out := []string{""}
+	for i, part := range strings.Split(dashed, "-") {
+		var next []string
+		for _, before := range out {
+			if i == 0 {
+				next = append(next, part)
+				continue
+			}
+			next = append(next, before+"-"+part, before+"_"+part)
+		}
+		out = next
+	}
+	return out
 }
 
 // agreedPaths is how the servers of a host read a path, where all policies agree; where they do not, the stricter

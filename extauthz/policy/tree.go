@@ -41,7 +41,7 @@ type entry struct {
 }
 
 // shape is what specificity compares of a segment: its kind, and which expression.
-type shape uint16
+type shape uint32
 
 const (
 	shapeTail shape = iota

@@ -39,6 +39,8 @@ type upstreamValue struct {
 	name       string
 	claim      token.ClaimPath
 	expression *expression // nil: the claim
+	// forbidden: it is no name that may be set, and nothing of requests is removed for it.
+	forbidden bool
 }
 
 // forbiddenHeaders are those that the connection, the routing or the proxy lives by.
@@ -61,6 +63,7 @@ func compileUpstream(in *v1alpha1.Upstream, env *cel.Env, at *field.Path, p *pro
 	for i, h := range in.Headers {
 		at := at.Child("headers").Index(i)
 		name := strings.ToLower(h.Name)
+		forbidden := true
 		switch {
 		case !isToken(name) || strings.HasPrefix(name, ":"):
 			p.invalid(at.Child("name"), h.Name, "is no name of a header")
@@ -68,8 +71,13 @@ func compileUpstream(in *v1alpha1.Upstream, env *cel.Env, at *field.Path, p *pro
 			p.invalid(at.Child("name"), h.Name, "may not be set: connections, routing and proxies live by it; take a name of your own, such as x-user")
 		case slices.ContainsFunc(out.headers, func(o upstreamValue) bool { return fold(o.name) == fold(name) }):
 			p.invalid(at.Child("name"), h.Name, "stands here twice")
+			forbidden = false
+		default:
+			forbidden = false
 		}
-		out.headers = append(out.headers, compileUpstreamValue(name, h.Claim, h.Expression, headerTypes, env, at, p))
+		v := compileUpstreamValue(name, h.Claim, h.Expression, headerTypes, env, at, p)
+		v.forbidden = forbidden
+		out.headers = append(out.headers, v)
 	}
 	for i, m := range in.Metadata {
 		at := at.Child("metadata").Index(i)
@@ -133,6 +141,9 @@ func (u *upstreamValue) header(vars *variables) (value string, present bool, err
 			return "", false, nil
 		}
 		value, err = claimText(v)
+		if _, isText := v.(string); isText && strings.Contains(value, ",") && isListClaim(vars.identity.Provider, u.claim) {
+			err = errUpstreamValue
+		}
 	}
 	if err != nil || value == "" {
 		return "", false, err
@@ -144,6 +155,12 @@ func (u *upstreamValue) header(vars *variables) (value string, present bool, err
 }
 
 var errUpstreamValue = errors.New("cannot be written as a header that is read in one way only")
+
+// isListClaim tells whether the provider maps roles or groups to the claim: providers write a list of one as a text, and
+// a "," in it would be read as two.
+func isListClaim(p *token.Provider, claim token.ClaimPath) bool {
+	return p != nil && (claim.String() == p.Roles.String() || claim.String() == p.Groups.String())
+}
 
 // claimText writes a claim: scalars as they stand, a list of them joined with ",". An element that holds a "," would be
 // read as two.
@@ -194,7 +211,7 @@ func celText(v ref.Val) (string, error) {
 
 func celScalarText(v ref.Val) (string, error) {
 	switch v.(type) {
-	case types.String, types.Int, types.Uint, types.Double, types.Bool:
+	case types.String, types.Int, types.Uint, types.Double, types.Bool, number:
 	default:
 		return "", errUpstreamValue
 	}

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"strings"
 	"time"
 
 	"github.com/google/cel-go/cel"
@@ -16,7 +17,7 @@ type variables struct {
 	path     *path
 	match    *match
 	now      time.Time
-	// trustDomain of the mesh; empty for any.
+	// trustDomain of the mesh; empty where nobody said.
 	trustDomain string
 }
 
@@ -60,7 +61,7 @@ func (v *variables) ofRequest(name string) (any, bool) {
 	case "request.query":
 		return v.req.query, true
 	case "request.headers":
-		return in.Headers, true
+		return withoutPseudo(in.Headers), true
 	case "request.size":
 		return in.Size, true
 	case "context":
@@ -87,6 +88,17 @@ func (v *variables) ofSource(name string) (any, bool) {
 		return sa, true
 	}
 	return nil, false
+}
+
+// withoutPseudo are the headers without pseudo-headers, which are no headers (RFC 9113 §8.3) and not judged as such.
+func withoutPseudo(headers map[string]string) map[string]string {
+	out := make(map[string]string, len(headers))
+	for name, value := range headers {
+		if !strings.HasPrefix(name, ":") {
+			out[name] = value
+		}
+	}
+	return out
 }
 
 // params are the captures of the path, by name.
