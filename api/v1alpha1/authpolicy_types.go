@@ -54,7 +54,9 @@ type AuthPolicySpec struct {
 	// +listType=set
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:MinLength=1
 	// +kubebuilder:validation:items:MaxLength=253
+	// +kubebuilder:validation:items:XValidation:rule="self == '*' || self.matches('^([[][0-9A-Fa-f:.]+[]]|([*][.])?[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?[.]?)$')",message="must be a host name such as orders.example.com, a wildcard such as *.example.com, or *; without scheme, port or path"
 	Hosts []string `json:"hosts,omitempty"`
 
 	// TargetRefs are the routes, Gateways and Services of the policy's own namespace that it is attached to.
@@ -265,7 +267,7 @@ type Rule struct {
 	//
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
-	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",message="must be lower-case letters, digits and -, such as read-orders"
 	Name string `json:"name"`
 
 	// Matches are the routes of the rule; one of them must fit. Every path of the host by default.
@@ -288,6 +290,7 @@ type Rule struct {
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=16
 	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=253
 	IdentityProviders []string `json:"identityProviders,omitempty"`
 
 	// Access of the rule where there is nothing further to require. Public: no token is looked at. Optional: none is
@@ -350,6 +353,7 @@ type AuthPolicyStatus struct {
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:MaxLength=253
 	Hosts []string `json:"hosts,omitempty"`
 
 	// Rules is the number of rules that are in force.

@@ -96,6 +96,8 @@ type AllowedNamespaces struct {
 	// Selector of labels on Namespace objects.
 	//
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="!has(self.matchLabels) || self.matchLabels.size() <= 32",fieldPath=".matchLabels",message="must have at most 32 entries"
+	// +kubebuilder:validation:XValidation:rule="!has(self.matchExpressions) || self.matchExpressions.size() <= 32",fieldPath=".matchExpressions",message="must have at most 32 entries"
 	Selector *metav1.LabelSelector `json:"selector,omitempty"`
 }
 
@@ -112,6 +114,11 @@ const (
 )
 
 // IdentityProviderSpec is the desired state of an IdentityProvider.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.algorithms) || !self.algorithms.exists(a, a.startsWith('HS')) || self.algorithms.all(a, a.startsWith('HS'))",fieldPath=".algorithms",message="HS256, HS384 and HS512 may not stand beside others: whoever knows a public key could sign with it"
+// +kubebuilder:validation:XValidation:rule="!has(self.algorithms) || !self.algorithms.exists(a, a.startsWith('HS')) || has(self.keys) && has(self.keys.secretKeyRef)",fieldPath=".algorithms",message="HS256, HS384 and HS512 need keys.secretKeyRef: their key is a secret"
+// +kubebuilder:validation:XValidation:rule="has(self.keys) && !has(self.keys.discovery) || self.issuer.lowerAscii().startsWith('https://') || has(self.allowHTTP) && self.allowHTTP && self.issuer.lowerAscii().startsWith('http://')",fieldPath=".issuer",message="must be an https URL for discovery; name another source in keys, or say allowHTTP: true for development"
+// +kubebuilder:validation:XValidation:rule="!has(self.keys) || !has(self.keys.remote) || !self.keys.remote.url.startsWith('http://') || has(self.allowHTTP) && self.allowHTTP",fieldPath=".keys.remote.url",message="must be https; allowHTTP: true allows http, for development"
 type IdentityProviderSpec struct {
 	// Issuer of the tokens: the claim iss must equal it, byte for byte (RFC 7519, section 4.1.1).
 	//
@@ -184,12 +191,14 @@ type IdentityProviderSpec struct {
 	//
 	// +optional
 	// +kubebuilder:default="30s"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^([0-9]+(h|ms|m|s))+$') || duration(self) <= duration('60s')",message="must be at most 60s"
 	ClockSkew *Duration `json:"clockSkew,omitempty"`
 
 	// MaxTokenAge bounds the life of a token: iat is required then, and neither exp - iat nor now - iat may exceed it.
 	// No bound by default.
 	//
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^([0-9]+(h|ms|m|s))+$') || duration(self) >= duration('1s')",message="must be at least 1s"
 	MaxTokenAge *Duration `json:"maxTokenAge,omitempty"`
 
 	// TokenSources are where a token may stand in a request; Authorization: Bearer by default. A request that shows more
@@ -229,6 +238,7 @@ type IdentityProviderStatus struct {
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=256
+	// +kubebuilder:validation:items:MaxLength=256
 	KeyIDs []string `json:"keyIDs,omitempty"`
 
 	// LastFetchTime is when keys were last fetched with success.

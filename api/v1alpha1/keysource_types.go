@@ -2,8 +2,7 @@ package v1alpha1
 
 // KeySource is where keys come from: exactly one of its fields.
 //
-// +kubebuilder:validation:MinProperties=1
-// +kubebuilder:validation:MaxProperties=1
+// +kubebuilder:validation:ExactlyOneOf=discovery;remote;inline;configMapKeyRef;secretKeyRef;pem
 type KeySource struct {
 	// Discovery from the issuer: OpenID Connect Discovery first, then RFC 8414. The issuer of the document must equal the
 	// provider's.
@@ -53,7 +52,7 @@ type RemoteKeys struct {
 	//
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=2048
-	// +kubebuilder:validation:Pattern=`^https?://[^\s]+$`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^https?://[^ \\t\\r\\n]+$')",message="must be a URL that begins with https:// or http://"
 	URL string `json:"url"`
 }
 
@@ -63,12 +62,14 @@ type Refresh struct {
 	//
 	// +optional
 	// +kubebuilder:default="10m"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^([0-9]+(h|ms|m|s))+$') || duration(self) >= duration('10s')",message="must be at least 10s"
 	Interval *Duration `json:"interval,omitempty"`
 
 	// MinInterval between two fetches that tokens with an unknown key cause; at least 1s.
 	//
 	// +optional
 	// +kubebuilder:default="10s"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^([0-9]+(h|ms|m|s))+$') || duration(self) >= duration('1s')",message="must be at least 1s"
 	MinInterval *Duration `json:"minInterval,omitempty"`
 
 	// StaleFor is how long keys serve after the last fetch that succeeded.

@@ -14,8 +14,8 @@ type RouteMatch struct {
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=16
-	// +kubebuilder:validation:items:Pattern=`^[A-Z]+(-[A-Z]+)*$`
 	// +kubebuilder:validation:items:MaxLength=32
+	// +kubebuilder:validation:items:XValidation:rule="self == self.upperAscii()",message="methods are compared with case: write GET, not get"
 	Methods []string `json:"methods,omitempty"`
 
 	// Headers that the request must have, all of them.
@@ -111,21 +111,21 @@ type GRPCMatch struct {
 	// Service with its package, for example shop.v1.Checkout.
 	//
 	// +kubebuilder:validation:MinLength=1
-	// +kubebuilder:validation:MaxLength=512
-	// +kubebuilder:validation:Pattern=`^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$`
+	// +kubebuilder:validation:MaxLength=256
+	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^\w+([.]\w+)*$')`,message="must be the name of a service with its package, such as shop.v1.Checkout"
 	Service string `json:"service"`
 
 	// Method of the service; every method by default.
 	//
 	// +optional
 	// +kubebuilder:validation:MaxLength=256
-	// +kubebuilder:validation:Pattern=`^[A-Za-z_][A-Za-z0-9_]*$`
+	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^\w+$')`,message="must be the name of a method, such as Pay"
 	Method string `json:"method,omitempty"`
 }
 
 // From is where a caller must be. Each list that is given must hold, by one of its entries.
 //
-// +kubebuilder:validation:MinProperties=1
+// +kubebuilder:validation:AtLeastOneOf=principals;serviceAccounts;cidrs
 type From struct {
 	// Principals are URI SANs of the caller's verified client certificate, for example
 	// spiffe://cluster.local/ns/monitoring/sa/prometheus; * stands for one whole segment of the path.
@@ -134,7 +134,8 @@ type From struct {
 	// +listType=set
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=64
-	// +kubebuilder:validation:items:MaxLength=2048
+	// +kubebuilder:validation:items:MaxLength=1024
+	// +kubebuilder:validation:items:XValidation:rule="self.contains('://')",message="must be a URI such as spiffe://cluster.local/ns/monitoring/sa/*, in whose path * stands for one whole segment"
 	Principals []string `json:"principals,omitempty"`
 
 	// ServiceAccounts as namespace/name, by the caller's SPIFFE identity in the trust domain of --trust-domain. A name
@@ -145,6 +146,7 @@ type From struct {
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=64
 	// +kubebuilder:validation:items:MaxLength=320
+	// +kubebuilder:validation:items:XValidation:rule="self.indexOf('/') == self.lastIndexOf('/')",message="must be namespace/name of a ServiceAccount, or a name alone for one of the policy's namespace"
 	ServiceAccounts []string `json:"serviceAccounts,omitempty"`
 
 	// CIDRs of the client's address, for example 10.0.0.0/8. Needs --client-address, which says whose address that is.
@@ -154,5 +156,6 @@ type From struct {
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=64
 	// +kubebuilder:validation:items:MaxLength=64
+	// +kubebuilder:validation:items:XValidation:rule="self.contains('/')",message="must be a range of addresses such as 10.0.0.0/8 or 2001:db8::/32; write /32 or /128 behind a single address"
 	CIDRs []string `json:"cidrs,omitempty"`
 }

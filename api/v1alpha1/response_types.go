@@ -34,7 +34,7 @@ type UpstreamHeader struct {
 	//
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=128
-	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?$`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?$')",message="must be the name of a header: letters, digits, - and _"
 	Name string `json:"name"`
 
 	// Claim whose value is sent: text and numbers as they stand, lists of them joined with ",".
@@ -122,7 +122,7 @@ type DeniedResponse struct {
 	//
 	// +optional
 	// +kubebuilder:validation:MaxLength=256
-	// +kubebuilder:validation:Pattern=`^[\x20\x21\x23-\x5B\x5D-\x7E]+$`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[ -~]+$') && !self.contains('\\\"') && !self.contains('\\\\')",message="must be printable ASCII without quotes and backslashes"
 	Realm string `json:"realm,omitempty"`
 }
 
@@ -142,13 +142,13 @@ type ResponseHeader struct {
 	//
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=128
-	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?$`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?$')",message="must be the name of a header: letters, digits, - and _"
 	Name string `json:"name"`
 
 	// Value of the header, in printable ASCII.
 	//
 	// +kubebuilder:validation:MaxLength=2048
-	// +kubebuilder:validation:Pattern=`^[\x20-\x7E]*$`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[ -~]*$')",message="must be printable ASCII"
 	Value string `json:"value"`
 }
 
@@ -188,14 +188,14 @@ type Redirect struct {
 	//
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=2048
-	// +kubebuilder:validation:Pattern=`^https?://[^\s]+$`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^https?://[^ \\t\\r\\n]+$')",message="must be a URL that begins with https:// or http://"
 	URL string `json:"url"`
 
 	// ReturnParameter is the query parameter that carries the URL of the refused request; none by default.
 	//
 	// +optional
 	// +kubebuilder:validation:MaxLength=64
-	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9_.-]+$`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9_.-]+$')",message="use letters, digits, _, . and -"
 	ReturnParameter string `json:"returnParameter,omitempty"`
 
 	// OnlyFor says who is redirected. HTML: GET and HEAD requests that accept text/html; others get the plain refusal.

@@ -2,8 +2,7 @@ package v1alpha1
 
 // TokenSource is one place where a token may stand: exactly one of its fields.
 //
-// +kubebuilder:validation:MinProperties=1
-// +kubebuilder:validation:MaxProperties=1
+// +kubebuilder:validation:ExactlyOneOf=header;cookie;queryParameter
 type TokenSource struct {
 	// Header that holds the token.
 	//
@@ -27,14 +26,14 @@ type HeaderSource struct {
 	//
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=128
-	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?$`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?$')",message="must be the name of a header: letters, digits, - and _"
 	Name string `json:"name"`
 
 	// Scheme in front of the token, compared without case, such as Bearer; without it the whole value is the token.
 	//
 	// +optional
 	// +kubebuilder:validation:MaxLength=32
-	// +kubebuilder:validation:Pattern=`^[A-Za-z][A-Za-z0-9-]*$`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z][A-Za-z0-9-]*$')",message="must be the word in front of the token, such as Bearer, without space"
 	Scheme string `json:"scheme,omitempty"`
 }
 
@@ -44,7 +43,7 @@ type NamedSource struct {
 	//
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=128
-	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9_.-]+$`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9_.-]+$')",message="use letters, digits, _, . and -"
 	Name string `json:"name"`
 }
 

@@ -44,10 +44,10 @@ func AddToScheme(s *runtime.Scheme) error {
 }
 
 // Duration is a span of time as the Gateway API writes it (GEP-2257): whole numbers with the units h, m, s and ms,
-// for example 30s, 5m or 1h30m. The empty string counts as not set.
+// for example 30s, 5m or 1h30m.
 //
-// +kubebuilder:validation:Pattern=`^([0-9]{1,5}(h|m|s|ms)){1,4}$`
 // +kubebuilder:validation:MaxLength=32
+// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,5}(h|m|s|ms)){1,4}$')",message="must be whole numbers with units, such as 30s, 5m or 1h30m"
 type Duration string
 
 // KeyReference names one key of a Secret or a ConfigMap: of the namespace of the object that refers to it, or, from a
