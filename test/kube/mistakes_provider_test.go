@@ -1,0 +1,66 @@
+package kube_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/sallyport/sallyport/api/v1alpha1"
+)
+
+// provider is one that is sound but for what is added to its spec.
+func provider(text string) string {
+	return `{issuer: "https://id.example.com", audiences: [api], ` + text + "}"
+}
+
+// providerMistakes are the same for both kinds.
+var providerMistakes = []mistake{
+	{"no issuer", `{audiences: [api]}`, "spec.issuer", "Required value"},
+	{"an issuer that cannot be asked for keys", `{issuer: corp, audiences: [api]}`, "spec.issuer", "must be an https URL for discovery"},
+	{"discovery over http", `{issuer: "http://id.example.com", audiences: [api], keys: {discovery: {}}}`, "spec.issuer", "must be an https URL for discovery"},
+	{"no audiences", `{issuer: "https://id.example.com"}`, "spec.audiences", "Required value"},
+	{"an empty list of audiences", `{issuer: "https://id.example.com", audiences: []}`, "spec.audiences", "should have at least 1 items"},
+	{"an audience twice", `{issuer: "https://id.example.com", audiences: [a, a]}`, "spec.audiences[1]", "Duplicate value"},
+	{"an issuer of 2049 letters", `{audiences: [api], issuer: "https://` + strings.Repeat("a", 2041) + `"}`, "spec.issuer", "may not be more than 2048"},
+	{"no source of keys", provider(`keys: {}`), "spec.keys", "exactly one of the fields in [discovery remote inline configMapKeyRef secretKeyRef pem] must be set"},
+	{"two sources of keys", provider(`keys: {discovery: {}, remote: {url: "https://id.example.com/keys"}}`), "spec.keys", "exactly one of the fields in"},
+	{"keys from a file", provider(`keys: {remote: {url: "file:///etc/keys"}}`), "spec.keys.remote.url", "must be a URL that begins with https:// or http://"},
+	{"keys over http", provider(`keys: {remote: {url: "http://id.example.com/keys"}}`), "spec.keys.remote.url", "allowHTTP: true allows http"},
+	{"keys in a Secret without a key", provider(`keys: {secretKeyRef: {name: a}}`), "spec.keys.secretKeyRef.key", "Required value"},
+	{"an unknown algorithm", provider(`algorithms: [none]`), "spec.algorithms[0]", `supported values: "RS256"`},
+	{"a shared secret beside public keys", provider(`algorithms: [RS256, HS256], keys: {secretKeyRef: {name: a, key: b}}`), "spec.algorithms", "may not stand beside others"},
+	{"a shared secret from a ConfigMap", provider(`algorithms: [HS256], keys: {configMapKeyRef: {name: a, key: b}}`), "spec.algorithms", "need keys.secretKeyRef"},
+	{"a clock that may be a minute and more off", provider(`clockSkew: 61s`), "spec.clockSkew", "must be at most 60s"},
+	{"a duration without a unit", provider(`maxTokenAge: "30"`), "spec.maxTokenAge", "must be whole numbers with units, such as 30s, 5m or 1h30m"},
+	{"a duration in days", provider(`maxTokenAge: 1d`), "spec.maxTokenAge", "must be whole numbers with units, such as 30s, 5m or 1h30m"},
+	{"a negative duration", provider(`maxTokenAge: -5m`), "spec.maxTokenAge", "must be whole numbers with units, such as 30s, 5m or 1h30m"},
+	{"a fraction of a unit", provider(`refresh: {staleFor: 1.5h}`), "spec.refresh.staleFor", "must be whole numbers with units, such as 30s, 5m or 1h30m"},
+	{"an age of nothing", provider(`maxTokenAge: 0s`), "spec.maxTokenAge", "must be at least 1s"},
+	{"a refresh every second", provider(`refresh: {interval: 1s}`), "spec.refresh.interval", "must be at least 10s"},
+	{"a refresh for every token", provider(`refresh: {minInterval: 1ms}`), "spec.refresh.minInterval", "must be at least 1s"},
+	{"an empty list of token sources", provider(`tokenSources: []`), "spec.tokenSources", "should have at least 1 items"},
+	{"a token source that is none", provider(`tokenSources: [{}]`), "spec.tokenSources[0]", "exactly one of the fields in [header cookie queryParameter] must be set"},
+	{"a token source that is two", provider(`tokenSources: [{cookie: {name: a}, queryParameter: {name: a}}]`), "spec.tokenSources[0]", "exactly one of the fields in"},
+	{"a scheme with a space", provider(`tokenSources: [{header: {name: Authorization, scheme: "Bearer "}}]`), "spec.tokenSources[0].header.scheme", "such as Bearer, without space"},
+	{"a cookie with a space", provider(`tokenSources: [{cookie: {name: a b}}]`), "spec.tokenSources[0].cookie.name", "use letters, digits, _, . and -"},
+	{"a CA without a key", provider(`tls: {caConfigMapKeyRef: {name: a}}`), "spec.tls.caConfigMapKeyRef.key", "Required value"},
+	{"an empty validation rule", provider(`claimValidationRules: [{message: a}]`), "spec.claimValidationRules[0].expression", "Required value"},
+}
+
+func TestMistakesInProvidersAreRefused(t *testing.T) {
+	refuse(t, v1alpha1.KindIdentityProvider, providerMistakes)
+}
+
+func TestMistakesInClusterProvidersAreRefused(t *testing.T) {
+	refuse(t, v1alpha1.KindClusterIdentityProvider, append([]mistake{
+		{"a selector without from", provider(`allowedNamespaces: {selector: {matchLabels: {a: b}}}`), "spec.allowedNamespaces", "selector goes with from: Selector, and only with it"},
+		{"from Selector without one", provider(`allowedNamespaces: {from: Selector}`), "spec.allowedNamespaces", "selector goes with from: Selector, and only with it"},
+		{"an unknown from", provider(`allowedNamespaces: {from: Same}`), "spec.allowedNamespaces.from", `supported values: "All", "Selector"`},
+		{"too many labels", provider(`allowedNamespaces: {from: Selector, selector: {matchLabels: ` + labels(33) + `}}`), "spec.allowedNamespaces.selector.matchLabels", "must have at most 32 entries"},
+		{"too many expressions", provider(`allowedNamespaces: {from: Selector, selector: {matchExpressions: ` + many(33, "{key: a%d, operator: Exists}") + `}}`), "spec.allowedNamespaces.selector.matchExpressions", "must have at most 32 entries"},
+	}, providerMistakes...))
+}
+
+// labels is a map of n labels in YAML.
+func labels(n int) string {
+	return "{" + strings.Trim(many(n, "a%d: b"), "[]") + "}"
+}
