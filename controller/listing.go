@@ -16,6 +16,8 @@ type Listing struct {
 	Files int
 
 	places map[policy.ObjectRef]found
+	// declared are the objects of CRDs, where they came from a cluster.
+	declared []declaredObject
 }
 
 // found is where an object stands.
@@ -45,7 +47,11 @@ func newFile(s seen, content []byte, fields fieldIndex) *file {
 }
 
 // Len counts the objects.
-func (l *Listing) Len() int { return len(l.places) }
+func (l *Listing) Len() int {
+	o := &l.Objects
+	return len(o.AuthPolicies) + len(o.IdentityProviders) + len(o.ClusterIdentityProviders) + len(o.Secrets) +
+		len(o.ConfigMaps) + len(o.Namespaces) + len(o.Services) + len(o.Gateways) + len(o.HTTPRoutes) + len(o.GRPCRoutes)
+}
 
 // Locate is the place of a field of an object, for example of a policy.Problem; where the field is absent, of the
 // nearest parent that is there. The file is empty for an object that is not in the listing. Safe for concurrent use.

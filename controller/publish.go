@@ -24,14 +24,21 @@ type PublisherConfig struct {
 	// BeforePublish is handed each snapshot before it is in force, so that the keys of its providers are looked after
 	// first; it may wait. May be nil.
 	BeforePublish func(context.Context, *policy.Snapshot)
-	// OnReport is handed what the compile had to say, after the snapshot is in force. May be nil.
-	OnReport func(policy.Report)
+	// OnPublish is handed what is in force, once it is. May be nil.
+	OnPublish func(Published)
 	// Now is the clock; nil: time.Now.
 	Now func() time.Time
 	// Log gets each problem when it appears and when it is gone. The zero Logger discards.
 	Log logr.Logger
 	// Metrics is where the metrics of the snapshot are registered; nil: nowhere.
 	Metrics prometheus.Registerer
+}
+
+// Published is a snapshot that is in force, with what it was made of and what the compile had to say. Not to be written.
+type Published struct {
+	Listing  *Listing
+	Snapshot *policy.Snapshot
+	Report   policy.Report
 }
 
 // Publisher puts objects into force: it lists and compiles them, and publishes the snapshot. Between two times it keeps
@@ -145,7 +152,7 @@ func (p *Publisher) report(listing *Listing, snapshot *policy.Snapshot, report p
 		p.config.Log.Info("May not mean what it seems to", "problem", problem)
 	}, mended)
 	p.config.Log.Info("In force", "policies", stats.Policies, "rules", stats.Rules, "hosts", stats.Hosts, "providers", stats.Providers)
-	if p.config.OnReport != nil {
-		p.config.OnReport(report)
+	if p.config.OnPublish != nil {
+		p.config.OnPublish(Published{listing, snapshot, report})
 	}
 }

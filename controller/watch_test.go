@@ -385,8 +385,8 @@ func TestPublisherHandsOverBeforeItPublishes(t *testing.T) {
 		BeforePublish: func(_ context.Context, s *policy.Snapshot) {
 			order = append(order, fmt.Sprintf("before, published %t", snapshot.Load() == s))
 		},
-		OnReport: func(r policy.Report) {
-			order = append(order, fmt.Sprintf("report of %d, published %t", len(r.Objects), snapshot.Load() != nil))
+		OnPublish: func(p Published) {
+			order = append(order, fmt.Sprintf("report of %d, published %t", len(p.Report.Objects), snapshot.Load() == p.Snapshot))
 		},
 	})
 	if err != nil {

@@ -79,7 +79,7 @@ type compileFlags struct {
 func (c *compileFlags) register(f *pflag.FlagSet) {
 	f.StringVar(&c.clientAddress, "client-address", "", "whose address rules with cidrs judge: peer, that of the connection to Envoy, or xff, one of X-Forwarded-For; without it such rules do not compile")
 	f.StringVar(&c.trustDomain, "trust-domain", "", "SPIFFE trust domain of the mesh, often cluster.local; without it rules with serviceAccounts do not compile")
-	f.StringVar(&c.namespace, "namespace", "default", "Sallyport's own namespace, in which ClusterIdentityProviders find their Secrets and ConfigMaps")
+	f.StringVar(&c.namespace, "namespace", "default", "Sallyport's own namespace, in which ClusterIdentityProviders find their Secrets and ConfigMaps; in a cluster that of its ServiceAccount, else sallyport, unless it is set")
 	f.BoolVar(&c.dryRun, "dry-run", false, "refuse nothing: report what would be refused")
 }
 

@@ -21,7 +21,10 @@ const keysWait = 5 * time.Second
 // Safe for concurrent use.
 type keys struct {
 	keeper *idp.Keeper
+	state  *keyState // nil: keys are not kept
 	log    logr.Logger
+	// changed is told of each attempt to fetch; nil: nobody asks.
+	changed func()
 
 	success *prometheus.GaugeVec
 	fetches *prometheus.CounterVec
@@ -56,6 +59,10 @@ func newKeys(log logr.Logger, loopback bool, reg prometheus.Registerer) (*keys, 
 // tried once.
 func (k *keys) prepare(ctx context.Context, s *policy.Snapshot) {
 	remote := k.keep(s.Providers())
+	begin := time.Now()
+	if !k.prepared {
+		k.state.restore(ctx)
+	}
 	k.keeper.Sync(s.Providers())
 	if k.prepared {
 		return
@@ -65,7 +72,7 @@ func (k *keys) prepare(ctx context.Context, s *policy.Snapshot) {
 		return
 	}
 	k.log.Info("Waiting for keys", "providers", remote, "atMost", keysWait.String())
-	ctx, cancel := context.WithTimeout(ctx, keysWait)
+	ctx, cancel := context.WithDeadline(ctx, begin.Add(keysWait))
 	defer cancel()
 	if err := k.keeper.WaitTried(ctx); err != nil {
 		k.log.Info("Going on before the keys of every provider were tried", "reason", err.Error())
@@ -94,6 +101,10 @@ func (k *keys) keep(providers []*token.Provider) (remote int) {
 
 // count counts one fetch.
 func (k *keys) count(s idp.Status) {
+	k.state.note()
+	if k.changed != nil {
+		k.changed()
+	}
 	reason := string(s.Reason)
 	if reason == "" {
 		reason = "Success"

@@ -35,6 +35,8 @@ const (
 // serveFlags are the flags of serve.
 type serveFlags struct {
 	compileFlags
+	clusterFlags
+	webhook                   webhookFlags
 	from                      []string
 	grpcAddress, adminAddress string
 	tls                       extauthz.TLSFiles
@@ -46,11 +48,18 @@ type serveFlags struct {
 	scopeFromPrincipal        bool
 	maxInFlight               int
 	tokenCacheBytes           int64
+
+	// isSet tells whether a flag was given.
+	isSet    func(flag string) bool
+	stateDir string
 }
 
 func (s *serveFlags) register(f *pflag.FlagSet) {
+	s.isSet = f.Changed
 	s.compileFlags.register(f)
-	f.StringArrayVar(&s.from, "from", nil, "folder of YAML files with the objects; may be given several times")
+	s.clusterFlags.register(f)
+	s.webhook.register(f)
+	f.StringArrayVar(&s.from, "from", nil, "folder of YAML files with the objects, instead of a cluster; may be given several times")
 	f.StringVar(&s.grpcAddress, "grpc-address", ":9001", "where Envoy asks: host:port, or unix:///path")
 	f.StringVar(&s.adminAddress, "admin-address", ":9002", "where /healthz, /readyz and /metrics are")
 	f.StringVar(&s.tls.Cert, "tls-cert-file", "", "certificate chain of the gRPC port, in PEM; read anew when it changes")
@@ -63,17 +72,19 @@ func (s *serveFlags) register(f *pflag.FlagSet) {
 	f.IntVar(&s.xffTrustedHops, "xff-trusted-hops", 0, "proxies in front of Envoy that append to X-Forwarded-For; with --client-address=xff")
 	f.StringSliceVar(&s.gatewayPrincipals, "gateway-principals", nil, "destination principals of proxies that route by Host, with --scope-from-principal; * is one segment")
 	f.BoolVar(&s.requireScope, "require-scope", false, "refuse requests of proxies that state no scope")
-	f.BoolVar(&s.scopeFromPrincipal, "scope-from-principal", false, "take the namespace of a proxy's SPIFFE principal for the scope where it states none")
+	f.BoolVar(&s.scopeFromPrincipal, "scope-from-principal", false, "take the namespace of a proxy's SPIFFE principal for the scope where it states none; on in a cluster unless set to false")
 	f.IntVar(&s.maxInFlight, "max-in-flight", extauthz.DefaultMaxInFlight, "requests that are worked on at a time; more are refused at once")
 	f.Int64Var(&s.tokenCacheBytes, "token-cache-bytes", tokenCacheBytes, "memory for verified tokens; 0 for none")
+	f.StringVar(&s.stateDir, "state-dir", "", "folder in which the public keys of providers outlive a restart, with --from; nobody else may write there")
 }
 
 func serveCommand() *cobra.Command {
 	var flags serveFlags
 	cmd := &cobra.Command{
-		Use: "serve --from DIR…", Short: "Answer Envoy from folders of policies", Args: noArguments,
-		Long: "Serve answers Envoy's ext_authz over gRPC. The objects come from every .yaml and .yml file below the folders;\n" +
-			"an edit is in force within a second. Each flag may also be set in the environment: --grpc-address as\n" +
+		Use: "serve [--from DIR…]", Short: "Answer Envoy from a cluster, or from folders of policies", Args: noArguments,
+		Long: "Serve answers Envoy's ext_authz over gRPC. The objects come from a Kubernetes cluster, whose objects it also\n" +
+			"writes the status of; or, with --from, from every .yaml and .yml file below the folders, where an edit is in\n" +
+			"force within a second. Each flag may also be set in the environment: --grpc-address as\n" +
 			"SALLYPORT_GRPC_ADDRESS, and so on; lists are separated by commas.",
 		RunE: func(cmd *cobra.Command, _ []string) error { return serve(cmd.Context(), &flags, cmd.ErrOrStderr()) },
 	}
@@ -96,40 +107,51 @@ type service struct {
 	flags     *serveFlags
 	log       logr.Logger
 	registry  *prometheus.Registry
-	folder    *controller.Folder
+	folder    *controller.Folder // nil: of a cluster
 	publisher *controller.Publisher
+	cluster   *controller.Cluster // nil: of folders
+	webhook   *webhook            // nil: none
 	keys      *keys
 	tls       *extauthz.TLS // nil: none
 	server    *extauthz.Server
 }
 
 func newService(flags *serveFlags, out io.Writer) (*service, error) {
-	if len(flags.from) == 0 {
-		return nil, usagef("serve needs --from DIR: a folder of YAML files with the objects")
-	}
+	flags.settle()
 	options, err := flags.options()
 	if err != nil {
 		return nil, err
 	}
+	options.HostGrants = flags.hostGrants
 	s := &service{flags: flags, registry: prometheus.NewRegistry()}
 	if s.log, err = newLog(out, flags.logLevel, flags.logFormat); err != nil {
 		return nil, err
 	}
 	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	if s.keys, err = newKeys(s.log, true, s.registry); err != nil {
+	if s.keys, err = newKeys(s.log, flags.allowLoopbackProviders, s.registry); err != nil {
+		return nil, err
+	}
+	if err := s.keepKeys(); err != nil {
 		return nil, err
 	}
 	snapshot := new(atomic.Pointer[policy.Snapshot])
 	if err := s.newServer(options, snapshot); err != nil {
 		return nil, err
 	}
-	if s.folder, err = controller.NewFolder(controller.FolderConfig{Dirs: flags.from, Settle: controller.DefaultSettle, Log: s.log}); err != nil {
-		return nil, usageError{fmt.Errorf("--from: %w", err)}
+	if flags.inCluster() {
+		return s, s.newCluster(options, snapshot)
+	}
+	return s, s.newFolder(options, snapshot)
+}
+
+func (s *service) newFolder(options policy.Options, snapshot *atomic.Pointer[policy.Snapshot]) (err error) {
+	if s.folder, err = controller.NewFolder(controller.FolderConfig{Dirs: s.flags.from, Settle: controller.DefaultSettle, Log: s.log}); err != nil {
+		return usageError{fmt.Errorf("--from: %w", err)}
 	}
 	s.publisher, err = controller.NewPublisher(controller.PublisherConfig{
 		List: s.folder.Load, Options: options, Snapshot: snapshot, BeforePublish: s.keys.prepare, Log: s.log, Metrics: s.registry,
 	})
-	return s, err
+	return err
 }
 
 func (s *service) newServer(options policy.Options, snapshot *atomic.Pointer[policy.Snapshot]) error {
@@ -184,7 +206,15 @@ func (s *service) run(ctx context.Context) error {
 	group.Add(func() error { return s.server.Serve(grpcListener) }, func(error) { s.drain() })
 	s.addAdmin(&group, adminListener)
 	background, cancel := context.WithCancel(context.Background())
-	group.Add(func() error { return s.follow(background) }, func(error) { cancel() })
+	follow := s.follow
+	if s.cluster != nil {
+		follow = s.cluster.Run
+	}
+	group.Add(func() error { return follow(background) }, func(error) { cancel() })
+	group.Add(func() error { return s.keys.state.Run(background) }, func(error) { cancel() })
+	if s.webhook != nil {
+		group.Add(func() error { return s.webhook.run(background) }, func(error) { cancel() })
+	}
 	if s.tls != nil {
 		group.Add(func() error { s.tls.Run(background, tlsInterval); return nil }, func(error) { cancel() })
 	}

@@ -37,19 +37,12 @@ func testService(t *testing.T, objects string, args ...string) *service {
 }
 
 func TestMetricsAreDocumented(t *testing.T) {
-	s := testService(t, "")
-	descs := make(chan *prometheus.Desc)
-	go func() {
-		defer close(descs)
-		s.registry.Describe(descs)
-	}()
-	named := regexp.MustCompile(`fqName: "(sallyport_[a-z_]+)"`)
 	var have []string
-	for d := range descs {
-		if m := named.FindStringSubmatch(d.String()); m != nil {
-			have = append(have, m[1])
-		}
+	for _, s := range []*service{testService(t, ""), clusterService(t)} {
+		have = append(have, metricNames(s.registry)...)
 	}
+	slices.Sort(have)
+	have = slices.Compact(have)
 	doc, err := os.ReadFile("../../docs/metrics.md")
 	if err != nil {
 		t.Fatal(err)
@@ -58,11 +51,26 @@ func TestMetricsAreDocumented(t *testing.T) {
 	for _, m := range regexp.MustCompile("(?m)^\\| `(sallyport_[a-z_]+)` \\|").FindAllSubmatch(doc, -1) {
 		documented = append(documented, string(m[1]))
 	}
-	slices.Sort(have)
 	slices.Sort(documented)
 	if diff := cmp.Diff(documented, have); diff != "" {
 		t.Errorf("(-documented +registered)\n%s", diff)
 	}
+}
+
+// metricNames are those of a registry.
+func metricNames(registry *prometheus.Registry) (out []string) {
+	descs := make(chan *prometheus.Desc)
+	go func() {
+		defer close(descs)
+		registry.Describe(descs)
+	}()
+	named := regexp.MustCompile(`fqName: "(sallyport_[a-z_]+)"`)
+	for d := range descs {
+		if m := named.FindStringSubmatch(d.String()); m != nil {
+			out = append(out, m[1])
+		}
+	}
+	return out
 }
 
 // provider is an IdentityProvider whose keys nobody serves: nothing listens on port 1.
@@ -140,9 +148,11 @@ func TestServeFlags(t *testing.T) {
 	var got []string
 	serveCommand().Flags().VisitAll(func(f *pflag.Flag) { got = append(got, f.Name) })
 	want := []string{
-		"admin-address", "client-address", "client-ca-file", "drain-delay", "drain-timeout", "dry-run", "from", "gateway-principals",
-		"grpc-address", "log-format", "log-level", "max-in-flight", "namespace", "require-scope", "scope-from-principal",
-		"tls-cert-file", "tls-key-file", "token-cache-bytes", "trust-domain", "xff-trusted-hops",
+		"admin-address", "allow-loopback-providers", "client-address", "client-ca-file", "drain-delay", "drain-timeout", "dry-run", "from",
+		"gateway-principals", "grpc-address", "host-grants", "kubeconfig", "leader-election", "log-format", "log-level",
+		"max-in-flight", "namespace", "reference-namespaces", "require-scope", "scope-from-principal", "state-dir",
+		"tls-cert-file", "tls-key-file", "token-cache-bytes", "trust-domain", "webhook-address", "webhook-cert-dir",
+		"webhook-configuration", "webhook-service", "xff-trusted-hops",
 	}
 	slices.Sort(got)
 	if diff := cmp.Diff(want, got); diff != "" {

@@ -1,6 +1,7 @@
 // Package idp keeps the keys of identity providers fresh.
 //
 //	keeper, err := idp.New(idp.Config{Log: log})
+//	sets, err := keeper.Restore(data) // optional: keys of an earlier life, from keeper.State().Encode
 //	keeper.Sync(providers)           // returns at once; fetching goes on in the background
 //	err = keeper.WaitTried(ctx)      // before the first snapshot is published
 //	verifier, err := token.NewVerifier(token.Config{Keys: keeper})
@@ -13,6 +14,7 @@ package idp
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"maps"
@@ -63,7 +65,8 @@ type Keeper struct {
 	running    sync.WaitGroup
 	ctx        context.Context // ends with Close; parent of each refresher's
 	cancel     context.CancelFunc
-	syncing    sync.Mutex // held by Sync, and by Close to end it
+	syncing    sync.Mutex                      // held by Sync and Restore, and by Close to end Sync
+	restored   map[[sha256.Size]byte]*restored // what no remote has claimed yet; guarded by syncing
 }
 
 // generation is what one Sync asked for. Immutable.
@@ -166,6 +169,11 @@ func (k *Keeper) newRefresher(remote *token.Remote, old *generation) *refresher 
 	for _, former := range old.byID {
 		if samePlace(former.remote, remote) {
 			r.held.Store(former.held.Load())
+		}
+	}
+	if r.held.Load().set == nil {
+		if h := k.claim(r); h != nil {
+			r.held.Store(h)
 		}
 	}
 	return r

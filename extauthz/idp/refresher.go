@@ -34,7 +34,9 @@ type refresher struct {
 // held is what attempts have brought so far. Immutable.
 type held struct {
 	set                    *token.KeySet
-	digest                 [sha256.Size]byte // of the bytes of set
+	digest                 [sha256.Size]byte // of the bytes that set was fetched as
+	public                 []byte            // publicKeys of them
+	restored               bool              // set was kept from an earlier life, and not fetched in this one
 	dropped                int
 	lastFetch, lastSuccess time.Time
 	failures               int // in a row
@@ -107,7 +109,7 @@ func (h *held) take(body []byte, err error, now time.Time) *held {
 		err = next.read(body)
 	}
 	if err == nil {
-		next.lastSuccess, next.failures, next.err = now, 0, nil
+		next.lastSuccess, next.failures, next.err, next.restored = now, 0, nil, false
 		return &next
 	}
 	next.failures++
@@ -120,7 +122,7 @@ func (h *held) take(body []byte, err error, now time.Time) *held {
 // read makes the key set of body the one that is held, and leaves it alone where body is what it was made from.
 func (h *held) read(body []byte) error {
 	digest := sha256.Sum256(body)
-	if h.set != nil && digest == h.digest {
+	if h.set != nil && !h.restored && digest == h.digest {
 		return nil
 	}
 	set, problems, err := token.ParseJWKS(body, false)
@@ -128,7 +130,7 @@ func (h *held) read(body []byte) error {
 		// The parser's error may quote the document, so it ends here.
 		return &FetchError{Reason: parseReason(body), Document: keySetDocument}
 	}
-	h.set, h.digest, h.dropped = set, digest, len(problems)
+	h.set, h.digest, h.public, h.dropped = set, digest, publicKeys(body), len(problems)
 	return nil
 }
 
@@ -191,10 +193,19 @@ func (r *refresher) report(before, after *held) {
 // keys returns the set that may be used now, or nil.
 func (r *refresher) keys() *token.KeySet {
 	h := r.held.Load()
-	if h.set == nil || r.config.Now().Sub(h.lastSuccess) > r.schedule.lasts(h.failures, r.config.FetchTimeout) {
+	if !r.usable(h, r.config.Now()) {
 		return nil
 	}
 	return h.set
+}
+
+// usable says whether the set of h may be used at now. One that was restored counts as if an attempt had failed.
+func (r *refresher) usable(h *held, now time.Time) bool {
+	lasts := r.schedule.lasts(h.failures, r.config.FetchTimeout)
+	if h.restored {
+		lasts = r.schedule.staleFor
+	}
+	return h.set != nil && now.Sub(h.lastSuccess) <= lasts
 }
 
 // await asks for an attempt, unless one is under way or the last one is too young, and waits for its end: at most
@@ -241,7 +252,7 @@ func (r *refresher) status() Status {
 		LastSuccess: h.lastSuccess,
 	}
 	if set := r.keys(); set != nil {
-		s.KeyIDs, s.Dropped, s.Ready, s.Stale = slices.Clone(set.KeyIDs()), h.dropped, true, h.failures > 0
+		s.KeyIDs, s.Dropped, s.Ready, s.Stale = slices.Clone(set.KeyIDs()), h.dropped, true, h.failures > 0 || h.restored
 	}
 	if h.err != nil {
 		s.Reason, s.Err = h.err.Reason, h.err

@@ -82,7 +82,7 @@ type Status struct {
 	Dropped int
 	// Ready: Keys hands out a set now.
 	Ready bool
-	// Stale: it does so although the last attempt failed.
+	// Stale: it does so although the last attempt failed, or none has ended yet and the keys are those of Restore.
 	Stale bool
 	// Reason and Err say why the last attempt failed. Err is nil or a *FetchError.
 	Reason Reason

@@ -18,6 +18,10 @@ type Objects struct {
 	ConfigMaps               []*corev1.ConfigMap
 	Namespaces               []*corev1.Namespace
 
+	// ReferenceNamespaces are those whose Secrets and ConfigMaps could be read; nil: every one. In another, that an object
+	// is missing here does not mean that there is none.
+	ReferenceNamespaces []string
+
 	// Services, and the objects of the Gateway API, that targetRefs may name. A Gateway's routes are looked up over all of
 	// them, with a policy or without.
 	Services   []*corev1.Service

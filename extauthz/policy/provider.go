@@ -47,6 +47,8 @@ type references struct {
 	secrets    map[types.NamespacedName]map[string][]byte
 	configMaps map[types.NamespacedName]map[string][]byte
 	namespaces map[string]map[string]string // labels
+	// readable are the namespaces whose Secrets and ConfigMaps are here; nil: all.
+	readable []string
 }
 
 func newReferences(objs *Objects) *references {
@@ -54,6 +56,7 @@ func newReferences(objs *Objects) *references {
 		secrets:    map[types.NamespacedName]map[string][]byte{},
 		configMaps: map[types.NamespacedName]map[string][]byte{},
 		namespaces: map[string]map[string]string{},
+		readable:   objs.ReferenceNamespaces,
 	}
 	for _, s := range objs.Secrets {
 		data := map[string][]byte{}

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -85,6 +86,10 @@ func (c *providerCompiler) remote(spec *field.Path) *token.Remote {
 func (c *providerCompiler) resolve(kind string, from map[types.NamespacedName]map[string][]byte, ref *v1alpha1.KeyReference, at *field.Path) ([]byte, bool) {
 	name := types.NamespacedName{Namespace: c.namespace, Name: ref.Name}
 	data, ok := from[name]
+	if !ok && c.refs.readable != nil && !slices.Contains(c.refs.readable, c.namespace) {
+		c.p().add(at.Child("name"), SeverityError, v1alpha1.ReasonRefNotPermitted, fmt.Sprintf("Sallyport may not read the %ss of namespace %q; whoever installs Sallyport adds it to referenceNamespaces", kind, c.namespace))
+		return nil, false
+	}
 	if !ok {
 		c.p().add(at.Child("name"), SeverityError, v1alpha1.ReasonRefNotFound, fmt.Sprintf("there is no %s %s; create it, or mend the name", kind, name))
 		return nil, false

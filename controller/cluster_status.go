@@ -1,0 +1,278 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"golang.org/x/time/rate"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	eventsclient "k8s.io/client-go/kubernetes/typed/events/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sallyport/sallyport/api/v1alpha1"
+	"github.com/sallyport/sallyport/extauthz/policy"
+)
+
+const (
+	// statusRate and statusBurst bound the writes a second. Ten thousand policies that all change take under two minutes.
+	statusRate  = 100
+	statusBurst = 200
+	// statusPause is the least time between two looks over all objects.
+	statusPause = 200 * time.Millisecond
+	// statusRetry is how soon writes that failed are tried again.
+	statusRetry = 5 * time.Second
+)
+
+// statusWriter brings the status of each object to what the last publish says of it. It compares with the status that
+// the informers hold, and writes only what differs, with one patch an object.
+type statusWriter struct {
+	cluster *Cluster
+	// patch merges data into the status of an object, and returns the resourceVersion that it then has.
+	patch   func(ctx context.Context, kind metav1.TypeMeta, key types.NamespacedName, data []byte) (string, error)
+	limiter *rate.Limiter
+	wakes   chan struct{}
+	events  *events
+	// written is what was written last, until the informer has seen it.
+	written map[policy.ObjectRef]written
+	// settled are the policies whose status was found to be right; a memo.
+	settled map[policy.ObjectRef]settled
+	failed  bool
+}
+
+// settled is a state of an object, and what was said of it, that fit each other.
+type settled struct {
+	object declaredObject
+	report policy.ObjectReport
+}
+
+func settledOf(o declaredObject, r *policy.ObjectReport) settled { return settled{o, *r} }
+
+// fits tells whether both are still the same.
+func (s *settled) fits(o declaredObject, r *policy.ObjectReport) bool {
+	return s.object == o && s.report.Rules == r.Rules && slices.Equal(s.report.Hosts, r.Hosts) &&
+		slices.Equal(s.report.Conditions, r.Conditions) && equality.Semantic.DeepEqual(s.report.Ancestors, r.Ancestors)
+}
+
+// written is one write: what the object was like before, and what it is like since.
+type written struct {
+	uid    types.UID
+	before string // resourceVersion
+	status observed
+}
+
+func newStatusWriter(c *Cluster, to client.Client) *statusWriter {
+	return &statusWriter{
+		cluster: c, limiter: rate.NewLimiter(statusRate, statusBurst), wakes: make(chan struct{}, 1),
+		patch: func(ctx context.Context, kind metav1.TypeMeta, key types.NamespacedName, data []byte) (string, error) {
+			o := &metav1.PartialObjectMetadata{TypeMeta: kind, ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: key.Name}}
+			err := to.Status().Patch(ctx, o, client.RawPatch(types.MergePatchType, data), client.FieldOwner(eventSource))
+			return o.ResourceVersion, err
+		},
+	}
+}
+
+// wake asks for a look at all objects.
+func (w *statusWriter) wake() {
+	select {
+	case w.wakes <- struct{}{}:
+	default:
+	}
+}
+
+// run writes until ctx ends.
+func (w *statusWriter) run(ctx context.Context, sink eventsclient.EventsV1Interface) {
+	w.events = newEvents(ctx, sink, w.cluster.config.Log)
+	defer w.events.close()
+	w.written, w.settled = map[policy.ObjectRef]written{}, nil
+	w.wake()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-w.wakes:
+		}
+		w.outcome(ctx, w.pass(ctx))
+		if pause(ctx, statusPause) != nil {
+			return
+		}
+	}
+}
+
+// outcome tells of failures when they begin and when they are over, and sees to another try.
+func (w *statusWriter) outcome(ctx context.Context, err error) {
+	log := w.cluster.config.Log
+	switch {
+	case ctx.Err() != nil:
+		return
+	case err != nil && !w.failed:
+		log.Error(err, "Status cannot be written, trying again")
+	case err == nil && w.failed:
+		log.Info("Status is written again")
+	}
+	w.failed = err != nil
+	if w.failed {
+		time.AfterFunc(statusRetry, w.wake)
+	}
+}
+
+// change is what is to be written of one object.
+type change struct {
+	object declaredObject
+	ref    policy.ObjectRef
+	to     observed
+	edited bool // since it was last written; somebody may be waiting
+}
+
+// pass writes the status of every object that has not what it should. The error is the first of those writes; the
+// others are made all the same.
+func (w *statusWriter) pass(ctx context.Context) error {
+	published := w.cluster.published.Load()
+	if published == nil {
+		return nil
+	}
+	changes := w.changes(published)
+	slices.SortStableFunc(changes, func(a, b change) int {
+		switch {
+		case a.edited == b.edited:
+			return 0
+		case a.edited:
+			return -1
+		}
+		return 1
+	})
+	var first error
+	for _, ch := range changes {
+		if err := w.limiter.Wait(ctx); err != nil {
+			return err
+		}
+		if w.cluster.published.Load() != published && !ch.edited {
+			w.wake() // what is left may have changed, and what was edited goes first
+			return first
+		}
+		if err := w.write(ctx, ch); err != nil && first == nil {
+			first = fmt.Errorf("writing status of %s: %w", ch.ref, err)
+		}
+		if ctx.Err() != nil {
+			return first
+		}
+	}
+	return first
+}
+
+// changes are what is to be written.
+func (w *statusWriter) changes(p *Published) []change {
+	var out []change
+	now := metav1.NewTime(w.cluster.config.Now().Truncate(time.Second))
+	providers := providersByName(p.Snapshot)
+	compiled := sync.OnceValue(func() map[policy.ObjectRef]metav1.Object { return decodedByRef(p.Listing) })
+	settled := make(map[policy.ObjectRef]settled, len(w.settled))
+	for i := range p.Report.Objects {
+		report := &p.Report.Objects[i]
+		ref := report.ObjectRef
+		current := w.cluster.declared(ref)
+		if before, known := w.settled[ref]; known && before.fits(current, report) {
+			settled[ref] = before
+			continue
+		}
+		// What changed since is compiled anew first. An object that is to go needs no status.
+		if current == nil || current.decoded() != compiled()[ref] || current.GetDeletionTimestamp() != nil {
+			continue
+		}
+		var keys *KeyStatus
+		if ref.Kind != v1alpha1.KindAuthPolicy {
+			keys = w.cluster.keysOf(providers[providerName(ref)])
+		}
+		is := w.statusOf(ref, current)
+		to := wantedStatus(is, report, keys, current.GetGeneration(), now)
+		switch {
+		case !sameStatus(is, &to):
+			out = append(out, change{current, ref, to, edited(is, current.GetGeneration())})
+		case keys == nil && is == current.status():
+			settled[ref] = settledOf(current, report)
+		}
+	}
+	w.settled = settled
+	return out
+}
+
+// statusOf is the status that an object has: what was written last, until the informer has seen that.
+func (w *statusWriter) statusOf(ref policy.ObjectRef, current declaredObject) *observed {
+	last, known := w.written[ref]
+	if known && last.uid == current.GetUID() && last.before == current.GetResourceVersion() {
+		return &last.status
+	}
+	delete(w.written, ref)
+	return current.status()
+}
+
+func decodedByRef(l *Listing) map[policy.ObjectRef]metav1.Object {
+	out := make(map[policy.ObjectRef]metav1.Object, len(l.declared))
+	for _, d := range l.declared {
+		out[refOf(d)] = d.decoded()
+	}
+	return out
+}
+
+// edited tells whether a status is of another generation.
+func edited(is *observed, generation int64) bool {
+	return len(is.Conditions) == 0 || is.Conditions[0].ObservedGeneration != generation
+}
+
+// declared is an object as the informers hold it now, or nil.
+func (c *Cluster) declared(ref policy.ObjectRef) declaredObject {
+	s := c.store(v1alpha1.GroupVersion.WithKind(ref.Kind))
+	if s == nil {
+		return nil
+	}
+	d, _ := s.get(types.NamespacedName{Namespace: ref.Namespace, Name: ref.Name}).(declaredObject)
+	return d
+}
+
+// write writes one status. That the object has gone, or is another one by now, is no error.
+func (w *statusWriter) write(ctx context.Context, ch change) error {
+	data, err := statusPatch(ch.object.GetUID(), ch.ref.Kind, &ch.to)
+	if err != nil {
+		return err
+	}
+	kind := metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: ch.ref.Kind}
+	version, err := w.patch(ctx, kind, client.ObjectKeyFromObject(ch.object), data)
+	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
+		return nil
+	}
+	result := statusWritten
+	if err != nil {
+		result = statusFailed
+	}
+	w.cluster.metrics.statusWrites.WithLabelValues(result).Inc()
+	if err != nil {
+		return err
+	}
+	w.cluster.metrics.answered()
+	if version != ch.object.GetResourceVersion() {
+		w.written[ch.ref] = written{ch.object.GetUID(), ch.object.GetResourceVersion(), ch.to}
+	}
+	w.events.tell(ch)
+	return nil
+}
+
+// shorten bounds a message to what a condition may hold, with room to spare.
+func shorten(message string) string { return shortenTo(message, 4096) }
+
+// shortenTo cuts a text of more than most bytes at the end of a character.
+func shortenTo(s string, most int) string {
+	if len(s) <= most {
+		return s
+	}
+	cut := most
+	for cut > 0 && !utf8.RuneStart(s[cut]) {
+		cut--
+	}
+	return s[:cut] + " …"
+}
