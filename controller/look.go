@@ -43,22 +43,17 @@ func (l *look) same(o *look) bool {
 
 // changed are the names of files that the two looks do not both see alike, sorted.
 func (l *look) changed(o *look) []string {
-	alike := map[string]bool{}
-	for _, s := range l.files {
-		i, found := slices.BinarySearchFunc(o.files, s.name, func(s seen, name string) int { return strings.Compare(s.name, name) })
-		alike[s.name] = found && o.files[i].same(s)
-	}
-	for _, s := range o.files {
-		alike[s.name] = alike[s.name]
-	}
 	var out []string
-	for name, same := range alike {
-		if !same {
-			out = append(out, name)
+	for _, pair := range [][2]*look{{l, o}, {o, l}} {
+		for _, s := range pair[0].files {
+			i, found := slices.BinarySearchFunc(pair[1].files, s.name, func(s seen, name string) int { return strings.Compare(s.name, name) })
+			if !found || !pair[1].files[i].same(s) {
+				out = append(out, s.name)
+			}
 		}
 	}
 	slices.Sort(out)
-	return out
+	return slices.Compact(out)
 }
 
 // without is the look without the files of these names, which are sorted.

@@ -87,7 +87,9 @@ func measure(b *testing.B, c *cluster, r *replica, policies []*v1alpha1.AuthPoli
 		took = append(took, time.Since(answered))
 	}
 	slices.Sort(took)
-	at := func(share float64) float64 { return float64(took[int(share*float64(len(took)-1))].Microseconds()) / 1000 }
+	at := func(share float64) float64 {
+		return float64(took[int(share*float64(len(took)-1))].Microseconds()) / 1000
+	}
 	b.ReportMetric(at(0.5), "p50-ms")
 	b.ReportMetric(at(0.9), "p90-ms")
 	b.ReportMetric(at(0.99), "p99-ms")

@@ -89,15 +89,14 @@ func decode(s string, keep, strip bool) (string, bool) {
 
 // claim is one match of one rule.
 type claim struct {
-	p         *v1alpha1.AuthPolicy
-	rule      *v1alpha1.Rule
-	match     *v1alpha1.RouteMatch
-	index     int
-	segs      []piece
-	prefix    bool
-	slash     bool
-	unfit     bool // something in it does not compile: its conditions do not count
-	anyMethod bool
+	p      *v1alpha1.AuthPolicy
+	rule   *v1alpha1.Rule
+	match  *v1alpha1.RouteMatch
+	index  int
+	segs   []piece
+	prefix bool
+	slash  bool
+	unfit  bool // something in it does not compile: its conditions do not count
 }
 
 // piece is one segment of a pattern.
