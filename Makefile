@@ -3,6 +3,8 @@ CONTROLLER_GEN_VERSION := v0.23.0
 GOLANGCI_LINT_VERSION := v2.15.0
 ENVOY_VERSION := 1.40.0
 KUBE_VERSION := v1.37.2
+HELM_VERSION := v4.3.1
+KO_VERSION := v0.19.1
 
 export GOBIN := $(CURDIR)/bin
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
@@ -25,7 +27,7 @@ endef
 
 .DEFAULT_GOAL := help
 
-.PHONY: help build generate verify test bench fuzz demo demo-up envoy kube clean
+.PHONY: help build generate verify test bench fuzz demo demo-up envoy kube image clean
 
 help: ## explain the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' Makefile
@@ -48,10 +50,12 @@ verify: bin/.controller-gen-$(CONTROLLER_GEN_VERSION) bin/.golangci-lint-$(GOLAN
 	{ echo 'Generated files are not current: run make generate.'; exit 1; }
 
 test: race = $(find_race)
-test: build $(envoy_ready) bin/.kube-$(KUBE_VERSION) ## run every test, also those with a real Envoy (ENVOY=path takes that one) and API server
+test: build $(envoy_ready) bin/.kube-$(KUBE_VERSION) bin/.helm-$(HELM_VERSION) bin/.ko-$(KO_VERSION) ## run every test, also those with a real Envoy (ENVOY=path takes that one) and API server
 	@$(if $(race),echo 'With the race detector.',echo 'Without the race detector: it needs a C compiler.')
-	SALLYPORT_BIN='$(CURDIR)/bin/sallyport' SALLYPORT_ENVOY='$(ENVOY)' SALLYPORT_KUBE_ASSETS='$(GOBIN)' $(if $(vectors),SALLYPORT_VECTORS='$(vectors)') \
+	SALLYPORT_BIN='$(CURDIR)/bin/sallyport' SALLYPORT_ENVOY='$(ENVOY)' SALLYPORT_KUBE_ASSETS='$(GOBIN)' \
+	SALLYPORT_HELM='$(GOBIN)/helm' SALLYPORT_KO='$(GOBIN)/ko' $(if $(vectors),SALLYPORT_VECTORS='$(vectors)') \
 	go test $(race) -timeout 15m ./...
+	cd test/wiring && SALLYPORT_HELM='$(GOBIN)/helm' go test ./...
 
 bench: ## run the benchmarks
 	go test -run '^$$' -bench . -benchmem ./...
@@ -73,6 +77,9 @@ demo-up: build $(envoy_ready) ## the same, then stay up and print curl lines wit
 
 envoy: $(envoy_ready) ## install Envoy as bin/envoy
 
+image: bin/.ko-$(KO_VERSION) ## build the image as an OCI archive, bin/image.tar, without Docker
+	KO=bin/ko VERSION='$(VERSION)' .ko/image bin/image.tar
+
 kube: bin/.kube-$(KUBE_VERSION) ## build bin/kube-apiserver and bin/etcd (some minutes the first time)
 
 bin/.envoy-%:
@@ -90,11 +97,14 @@ bin/.kube-%: test/kube/apiserver/go.mod test/kube/etcd/go.mod
 	CGO_ENABLED=0 nice go build -C test/kube/apiserver $(call kube_flags,-X k8s.io/component-base/version.gitVersion=$*) -o '$(GOBIN)/kube-apiserver' k8s.io/kubernetes/cmd/kube-apiserver
 	rm -f bin/.kube-* && touch $@
 
-bin/.controller-gen-%:
-	go install sigs.k8s.io/controller-tools/cmd/controller-gen@$* && rm -f bin/.controller-gen-* && touch $@
-
-bin/.golangci-lint-%:
-	go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$* && rm -f bin/.golangci-lint-* && touch $@
+define tool
+bin/.$1-%:
+	go install $2@$$* && rm -f bin/.$1-* && touch $$@
+endef
+$(eval $(call tool,controller-gen,sigs.k8s.io/controller-tools/cmd/controller-gen))
+$(eval $(call tool,golangci-lint,github.com/golangci/golangci-lint/v2/cmd/golangci-lint))
+$(eval $(call tool,helm,helm.sh/helm/v4/cmd/helm))
+$(eval $(call tool,ko,github.com/google/ko))
 
 clean: ## remove bin
 	rm -rf bin

@@ -130,7 +130,7 @@ type AuthPolicySpec struct {
 // TargetReference names an object that a policy is attached to.
 //
 // +kubebuilder:validation:XValidation:rule="self.kind != 'Service' || !has(self.sectionName)",message="a Service has no sections"
-// +kubebuilder:validation:XValidation:rule="!has(self.group) || self.group == (self.kind == 'Service' ? ” : 'gateway.networking.k8s.io')",message="group must be that of the kind: gateway.networking.k8s.io, or empty for a Service"
+// +kubebuilder:validation:XValidation:rule="!has(self.group) || (self.kind == 'Service' ? self.group.size() == 0 : self.group == 'gateway.networking.k8s.io')",message="group must be that of the kind: gateway.networking.k8s.io, or empty for a Service"
 type TargetReference struct {
 	// Group of the object; the one that fits the kind by default.
 	//
