@@ -2,6 +2,7 @@ package kube_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -120,7 +121,7 @@ spec:
 			for _, crd := range crds {
 				err := c.client.Get(ctx, client.ObjectKeyFromObject(crd), &apiextensionsv1.CustomResourceDefinition{})
 				if client.IgnoreNotFound(err) != nil || err == nil {
-					return fmt.Errorf("%s is there (%v)", crd.Name, err)
+					return errors.Join(fmt.Errorf("%s is there", crd.Name), err)
 				}
 			}
 			return nil

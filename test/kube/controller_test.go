@@ -2,20 +2,22 @@ package kube_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/client-go/util/retry"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
-
-	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/sallyport/sallyport/api/v1alpha1"
 	"github.com/sallyport/sallyport/controller"
@@ -115,17 +117,20 @@ func (c *cluster) apply(t testing.TB, ns, text string) {
 		if o.GetNamespace() == "" && o.GetKind() != "ClusterIdentityProvider" {
 			o.SetNamespace(ns)
 		}
-		before := &unstructured.Unstructured{}
-		before.SetGroupVersionKind(o.GroupVersionKind())
-		err := c.client.Get(context.Background(), client.ObjectKeyFromObject(o), before)
-		switch {
-		case client.IgnoreNotFound(err) != nil:
-		case err != nil:
-			err = c.client.Create(context.Background(), o)
-		default:
+		// The status may be written between the two.
+		err := retry.RetryOnConflict(retry.DefaultRetry, func() error {
+			before := &unstructured.Unstructured{}
+			before.SetGroupVersionKind(o.GroupVersionKind())
+			err := c.client.Get(context.Background(), client.ObjectKeyFromObject(o), before)
+			if apierrors.IsNotFound(err) {
+				return c.client.Create(context.Background(), o)
+			}
+			if err != nil {
+				return err
+			}
 			o.SetResourceVersion(before.GetResourceVersion())
-			err = c.client.Update(context.Background(), o)
-		}
+			return c.client.Update(context.Background(), o)
+		})
 		if err != nil {
 			t.Fatalf("%v\n%s", err, doc)
 		}
@@ -254,7 +259,7 @@ func TestReferencesThatComeAndGo(t *testing.T) {
 		c.waitCondition(t, p, "ResolvedRefs", "ResolvedRefs")
 		c.waitUntil(t, "the id of the key", func(ctx context.Context) error {
 			if err := c.client.Get(ctx, client.ObjectKeyFromObject(idp), idp); err != nil || len(idp.Status.KeyIDs) != 1 {
-				return fmt.Errorf("ids are %v (%v)", idp.Status.KeyIDs, err)
+				return errors.Join(fmt.Errorf("ids are %v", idp.Status.KeyIDs), err)
 			}
 			return nil
 		})
@@ -262,7 +267,7 @@ func TestReferencesThatComeAndGo(t *testing.T) {
 		c.apply(t, ns, strings.Replace(configMapOfKeys, `"kid":"one"`, `"kid":"two"`, 1))
 		c.waitUntil(t, "the id of the other key", func(ctx context.Context) error {
 			if err := c.client.Get(ctx, client.ObjectKeyFromObject(idp), idp); err != nil || idp.Status.KeyIDs[0] != "two" {
-				return fmt.Errorf("ids are %v (%v)", idp.Status.KeyIDs, err)
+				return errors.Join(fmt.Errorf("ids are %v", idp.Status.KeyIDs), err)
 			}
 			return nil
 		})
