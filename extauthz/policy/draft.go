@@ -133,8 +133,12 @@ func (d *drafter) hosts(at *field.Path) {
 		if err != nil {
 			d.p().invalid(at.Index(i), h, err.Error()+`, "*." in front of one, or "*" alone`)
 			// With a port it is still clear which host is meant, and a wider host must not speak for it.
-			if n, err = normalizeHost(h, true); err != nil {
+			rest, wildcard := strings.CutPrefix(h, "*.")
+			if n, err = normalizeHost(rest, true); err != nil {
 				continue
+			}
+			if wildcard {
+				n = "*." + n
 			}
 		}
 		switch {

@@ -32,12 +32,15 @@ spec: {hosts: ["*.example.com"], rules: [{name: wide, access: Public}]}
 ---
 kind: AuthPolicy
 metadata: {name: narrow}
-spec: {hosts: ["admin.example.com:8443"], rules: [{name: narrow, access: Denied}]}
+spec: {hosts: ["admin.example.com:8443", "*.internal.example.com:8443"], rules: [{name: narrow, access: Denied}]}
 `), Options{})
+	if got := said(get("https://x.internal.example.com/").decide(t, s).Verdict); got != "Denied narrow" {
+		t.Errorf("a wildcard: %q", got)
+	}
 	if got := said(get("https://admin.example.com:8443/").decide(t, s).Verdict); got != "Denied narrow" {
 		t.Errorf("got %q", got)
 	}
-	if got := problemsOf(r, "narrow"); len(got) != 1 || !strings.Contains(got[0], "without scheme, port or path") {
+	if got := problemsOf(r, "narrow"); len(got) != 2 || !strings.Contains(got[0], "without scheme, port or path") {
 		t.Errorf("problems %q", got)
 	}
 }
