@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"fmt"
 	"slices"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -32,70 +31,4 @@ func report(policies []*policy, providers []*provider) Report {
 	}
 	slices.SortFunc(r.Objects, func(a, b ObjectReport) int { return compareRefs(a.ObjectRef, b.ObjectRef) })
 	return r
-}
-
-// first finds the first error for one of the reasons.
-func first(list []Problem, severity Severity, reasons ...string) (Problem, bool) {
-	i := slices.IndexFunc(list, func(p Problem) bool {
-		return p.Severity == severity && slices.Contains(reasons, p.Reason)
-	})
-	if i < 0 {
-		return Problem{}, false
-	}
-	return list[i], true
-}
-
-func condition(kind string, status metav1.ConditionStatus, reason, message string) metav1.Condition {
-	return metav1.Condition{Type: kind, Status: status, Reason: reason, Message: message}
-}
-
-func acceptedCondition(list []Problem) metav1.Condition {
-	p, bad := first(list, SeverityError, v1alpha1.ReasonHostConflict)
-	if !bad {
-		p, bad = first(list, SeverityError, v1alpha1.ReasonInvalid)
-	}
-	if !bad {
-		return condition(v1alpha1.ConditionAccepted, metav1.ConditionTrue, v1alpha1.ReasonAccepted, "The object is sound")
-	}
-	return condition(v1alpha1.ConditionAccepted, metav1.ConditionFalse, p.Reason, p.Field+": "+p.Message)
-}
-
-func policyConditions(p *policy, inForce int) []metav1.Condition {
-	list := p.problems.list
-	accepted := acceptedCondition(list)
-	out := []metav1.Condition{accepted}
-	if ref, bad := first(list, SeverityError, v1alpha1.ReasonRefNotFound, v1alpha1.ReasonRefNotPermitted, v1alpha1.ReasonRefInvalid); bad {
-		out = append(out, condition(v1alpha1.ConditionResolvedRefs, metav1.ConditionFalse, ref.Reason, ref.Field+": "+ref.Message))
-	} else {
-		out = append(out, condition(v1alpha1.ConditionResolvedRefs, metav1.ConditionTrue, v1alpha1.ReasonResolvedRefs, "Every reference is there"))
-	}
-	switch {
-	case len(p.draft.hosts) == 0 && len(p.attachedTo()) < max(1, len(p.draft.targets)):
-		out = append(out, condition(v1alpha1.ConditionProgrammed, metav1.ConditionFalse, v1alpha1.ReasonNotAccepted,
-			fmt.Sprintf("In force on %d of %d targets", len(p.attachedTo()), len(p.draft.targets))))
-	case len(p.hosts) < len(p.draft.hosts):
-		out = append(out, condition(v1alpha1.ConditionProgrammed, metav1.ConditionFalse, v1alpha1.ReasonNotAccepted,
-			fmt.Sprintf("In force on %d of %d hosts", len(p.hosts), len(p.draft.hosts))))
-	case inForce < len(p.rules):
-		out = append(out, condition(v1alpha1.ConditionProgrammed, metav1.ConditionFalse, v1alpha1.ReasonRulesClosed,
-			fmt.Sprintf("%d of %d rules do not compile and refuse their routes", len(p.rules)-inForce, len(p.rules))))
-	default:
-		out = append(out, condition(v1alpha1.ConditionProgrammed, metav1.ConditionTrue, v1alpha1.ReasonProgrammed, "Every rule is in force"))
-	}
-	if o, yes := first(list, SeverityWarning, v1alpha1.ReasonOverlap); yes {
-		out = append(out, condition(v1alpha1.ConditionOverlap, metav1.ConditionTrue, v1alpha1.ReasonOverlap, o.Message))
-	}
-	return out
-}
-
-// attachedTo are the targets that are there.
-func (p *policy) attachedTo() []ancestor {
-	return slices.DeleteFunc(slices.Clone(p.ancestors), func(a ancestor) bool { return a.problem != "" })
-}
-
-func (a ancestor) condition() metav1.Condition {
-	if a.problem != "" {
-		return condition(v1alpha1.ConditionAccepted, metav1.ConditionFalse, v1alpha1.ReasonTargetNotFound, a.problem)
-	}
-	return condition(v1alpha1.ConditionAccepted, metav1.ConditionTrue, v1alpha1.ReasonAccepted, "The policy is attached")
 }
