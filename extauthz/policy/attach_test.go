@@ -167,9 +167,9 @@ spec:
 		{"an expression has no rank: both", get("https://many.example.com/rx"), []string{"expression", "root"}},
 		{"most specific host name", get("https://many.example.com/"), []string{"root"}},
 		{"a wider host name", get("https://more.example.com/"), []string{"wide"}},
-		{"gRPC service", request("POST", "https://grpc.example.com/shop.v1.Checkout/Refund"), []string{"service"}},
-		{"gRPC method", request("POST", "https://grpc.example.com/shop.v1.Checkout/Pay"), []string{"pay"}},
-		{"gRPC method of any service", request("POST", "https://grpc.example.com/other.Service/Watch"), []string{"watch"}},
+		{"gRPC service", request("POST", "https://grpc.example.com/shop.v1.Checkout/Refund").header("content-type", "application/grpc+proto"), []string{"service"}},
+		{"gRPC method", request("POST", "https://grpc.example.com/shop.v1.Checkout/Pay").header("content-type", "application/grpc+proto"), []string{"pay"}},
+		{"gRPC method of any service", request("POST", "https://grpc.example.com/other.Service/Watch").header("content-type", "application/grpc+proto"), []string{"watch"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			c := tt.call
@@ -259,7 +259,9 @@ func TestGrants(t *testing.T) {
 		{"and may use a wildcard of its own", namespace("a", "*.x.com") + namespace("b", "w.x.com, *.x.com") + attached("allow-b", "b", "hosts: ['*.x.com']"), "w.x.com", "NoPolicy"},
 		{"two exact grants conflict for both", namespace("a", "x.com") + namespace("b", "x.com") + attached("allow-a", "a", "hosts: [x.com]") + attached("allow-b", "b", "hosts: [x.com]"), "x.com", "NoPolicy"},
 		{"a shared wildcard, named by one", namespace("a", "*.x.com") + namespace("b", "*.x.com") + attached("allow-a", "a", "hosts: [w.x.com]"), "w.x.com", "Public allow-a"},
-		{"a shared wildcard, named by both", namespace("a", "*.x.com") + namespace("b", "*.x.com") + attached("allow-a", "a", "hosts: [w.x.com]") + attached("allow-b", "b", "hosts: [w.x.com]"), "w.x.com", "NoPolicy"},
+		{"a shared wildcard, named by both: the first keeps it", namespace("a", "*.x.com") + namespace("b", "*.x.com") + attached("allow-a", "a", "hosts: [w.x.com]") + attached("allow-b", "b", "hosts: [w.x.com]"), "w.x.com", "Public allow-a"},
+		{"a shared wildcard, named more closely by the younger", namespace("a", "*.x.com") + namespace("b", "*.x.com") + attached("deny-a", "a", "hosts: ['*.w.x.com']") + attached("allow-b", "b", "hosts: [v.w.x.com]"), "v.w.x.com", "Denied deny-a"},
+		{"a wider grant takes nothing under a shared wildcard", namespace("a", "*") + namespace("b", "*.x.com") + namespace("c", "*.x.com") + attached("allow-a", "a", "hosts: [w.x.com]") + attached("allow-b", "b", "hosts: [w.x.com]"), "w.x.com", "Public allow-b"},
 		{"the closer wildcard", namespace("a", "*.com") + namespace("b", "*.x.com") + attached("allow-a", "a", "hosts: [w.x.com]"), "w.x.com", "NoPolicy"},
 		{"everything", namespace("a", "*") + attached("allow-a", "a", "hosts: ['*']"), "x.com", "Public allow-a"},
 		{"a DryRun owner does not open a neighbour's wildcard, nor is judged by it", namespace("a", "*.x.com") + namespace("b", "w.x.com") + attached("deny-a", "a", "hosts: ['*.x.com']") + attached("allow-b", "b", "mode: DryRun, hosts: [w.x.com]"), "w.x.com", "DryRun"},

@@ -2,7 +2,6 @@ package policy
 
 import (
 	"slices"
-	"strings"
 
 	"k8s.io/apimachinery/pkg/types"
 )
@@ -16,42 +15,45 @@ func (s *Snapshot) tables(req *Request, all bool, out []*table) []*table {
 	scope := req.in.Scope
 	switch scope.Kind {
 	case ScopeService:
-		return appendTable(out, s.services[types.NamespacedName{Namespace: scope.Namespace, Name: scope.Name}].of(all))
+		return s.serviceTables(scope.Namespace, scope.Name, req, all, out)
 	case ScopeNamespace:
-		if x := s.namespaces[scope.Namespace]; x != nil {
+		if x := s.namespaces[scope.Namespace]; x != nil && !s.hosts.exact[req.host].belongsElsewhere(scope.Namespace) {
 			out = appendTable(out, x.table(req, all))
 		}
 		if len(s.services) > 0 {
-			name := serviceOf(req.host, scope.Namespace, s.opts.ClusterDomain)
-			out = appendTable(out, s.services[types.NamespacedName{Namespace: scope.Namespace, Name: name}].of(all))
+			out = s.serviceTables(scope.Namespace, serviceOf(req.host, scope.Namespace, s.opts.ClusterDomain), req, all, out)
 		}
 		return out
 	}
-	out = appendTable(out, s.hosts.table(req, all))
-	switch {
-	case len(s.gateways) == 0:
-	case scope.Kind == ScopeGateway:
+	host := s.hosts.table(req, all)
+	if out = appendTable(out, host); len(s.gateways) == 0 {
+		return out
+	}
+	v := visit{req: req, all: all, host: host != nil, tried: host == nil && !all && s.hosts.table(req, true) != nil}
+	v.anyPort = s.opts.ClientAddress == ClientAddressXFF
+	if scope.Kind == ScopeGateway {
 		if g := s.gateways[types.NamespacedName{Namespace: scope.Namespace, Name: scope.Name}]; g != nil {
-			out, _ = g.tables(req, all, out)
+			out = g.tables(&v, out)
 		}
-	default:
-		out = s.everyGateway(req, all, out)
+		return out
+	}
+	for _, g := range s.gatewayOrder { // each could be meant, so what each says must hold
+		out = g.tables(&v, out)
 	}
 	return out
 }
 
-// everyGateway appends the tables of all Gateways that could be meant. One that has nothing to say of the request does
-// not count beside one that has: a neighbour who copies a host name takes nothing away.
-func (s *Snapshot) everyGateway(req *Request, all bool, out []*table) []*table {
-	host := out
-	for _, g := range s.gatewayOrder {
-		if found, refused := g.tables(req, all, slices.Clip(host)); !refused {
-			for _, t := range found {
-				out = appendTable(out, t)
-			}
-		}
+// serviceTables appends those of a Service, and of the routes that name it as their parent.
+func (s *Snapshot) serviceTables(namespace, name string, req *Request, all bool, out []*table) []*table {
+	if svc := s.services[types.NamespacedName{Namespace: namespace, Name: name}]; svc != nil {
+		return svc.tables(req, all, out)
 	}
 	return out
+}
+
+// belongsElsewhere tells whether the host was granted by its exact name to another namespace.
+func (t hostTables) belongsElsewhere(namespace string) bool {
+	return t.reserved && t.namespace != namespace
 }
 
 func appendTable(out []*table, t *table) []*table {
@@ -61,8 +63,17 @@ func appendTable(out []*table, t *table) []*table {
 	return append(out, t)
 }
 
-// landing is a place of a Gateway on which a request may land: a listener and a rule of a route, nil where the Gateway
-// knows no route for it.
+// visit is a request at a Gateway.
+type visit struct {
+	req *Request
+	all bool
+	// host: policies of the host have a say; tried: they are all DryRun, so the host refuses nothing by itself.
+	host, tried bool
+	// anyPort: nothing tells by which port the request came in.
+	anyPort bool
+}
+
+// landing is a listener, and a rule of a route on which a request may land there; nil where the Gateway knows no route.
 type landing struct {
 	at   *listener
 	rule *routeRule
@@ -70,35 +81,33 @@ type landing struct {
 
 // tables appends the tables of every place at this Gateway on which the request may land: those of the route, and those
 // of the Gateway itself, which is asked where neither host nor route has a policy, or always where inheritance is
-// Required. refused is true where it may land on a backend and nobody has a policy for that; refusesAll stands among the
-// tables then.
-func (g *gateway) tables(req *Request, all bool, out []*table) (tables []*table, refused bool) {
-	host := len(out) > 0
-	for _, p := range g.land(req) {
+// Required. A place for which nobody has a policy refuses.
+func (g *gateway) tables(v *visit, out []*table) []*table {
+	for _, p := range g.land(v) {
 		var route hostTables
 		if p.rule != nil {
 			route = p.rule.policies
 		}
-		out = appendTable(out, route.of(all))
-		if host || route.of(all) != nil {
-			out = appendTable(out, p.at.required.of(all))
+		out = appendTable(out, route.of(v.all))
+		if v.host || route.of(v.all) != nil {
+			out = appendTable(out, p.at.required.of(v.all))
 			continue
 		}
-		out = appendTable(out, p.at.asked.of(all))
+		out = appendTable(out, p.at.asked.of(v.all))
 		// Where there are DryRun policies only, the place refuses nothing.
-		if p.rule != nil && !p.rule.unbacked && route.all == nil && p.at.asked.all == nil {
-			out, refused = appendTable(out, refusesAll), true
+		if p.rule != nil && !p.rule.unbacked && !v.tried && route.all == nil && p.at.asked.all == nil {
+			out = appendTable(out, refusesAll)
 		}
 	}
-	return out, refused
+	return out
 }
 
 // land are the places on which the request may land; where there is no route for it, the listeners that it may have
 // come in by.
-func (g *gateway) land(req *Request) []landing {
+func (g *gateway) land(v *visit) []landing {
 	var routed, unrouted []landing
-	for _, l := range g.meant(req) {
-		for _, rule := range l.land(req) {
+	for _, l := range g.meant(v) {
+		for _, rule := range l.routes.landOnPath(v.req) {
 			routed = append(routed, landing{l, rule})
 		}
 		unrouted = append(unrouted, landing{at: l})
@@ -109,46 +118,33 @@ func (g *gateway) land(req *Request) []landing {
 	return unrouted
 }
 
-// meant are the listeners that the request may have come in by: of each port the one with the most specific host name.
-// Nothing in a Check says the port, but where the proxy and its X-Forwarded-Proto agree on a scheme, listeners of the
-// other are not meant.
-func (g *gateway) meant(req *Request) []*listener {
-	scheme := req.in.Scheme
-	if forwarded, _ := req.Header("x-forwarded-proto"); forwarded != scheme {
+// meant are the listeners that the request may have come in by: of each port those with the most specific host name.
+// Nothing in a Check says the port. Where the scheme and X-Forwarded-Proto agree, listeners of the other scheme are not
+// meant; unless something in front of the proxy writes X-Forwarded headers, and so may say what came in by another port.
+func (g *gateway) meant(v *visit) []*listener {
+	scheme := v.req.in.Scheme
+	if forwarded, _ := v.req.Header("x-forwarded-proto"); v.anyPort || forwarded != scheme {
 		scheme = ""
 	}
-	if out := g.listening(req.host, scheme); len(out) > 0 || scheme == "" {
+	if out := g.listening(v.req.host, scheme); len(out) > 0 || scheme == "" {
 		return out
 	}
-	return g.listening(req.host, "") // something in front has ended the TLS
+	return g.listening(v.req.host, "") // something in front has ended the TLS
 }
 
+// listening are the listeners that take the host. One that is less specific than another of its port is not meant.
 func (g *gateway) listening(host, scheme string) []*listener {
 	var out []*listener
 	for _, l := range g.listeners {
-		rank := l.takes(host)
-		if rank < 0 || scheme != "" && scheme != l.scheme {
+		if !l.takes(host) || scheme != "" && l.scheme != "" && scheme != l.scheme {
 			continue
 		}
-		i := slices.IndexFunc(out, func(o *listener) bool { return o.port == l.port })
-		switch {
-		case i < 0:
+		shadowed := slices.ContainsFunc(out, func(o *listener) bool {
+			return o.port == l.port && !o.unread && o.hostname != l.hostname
+		})
+		if !shadowed || l.unread {
 			out = append(out, l)
-		case rank > out[i].takes(host):
-			out[i] = l
 		}
 	}
 	return out
-}
-
-// land are the rules on which the request lands at this listener. A path is looked up as it was sent, and decoded where
-// that differs: data planes do either.
-func (l *listener) land(req *Request) []*routeRule {
-	rules := l.routes.land(req, req.path, nil)
-	if strings.Contains(req.path, "%") {
-		if p, ok := splitPath(req.path, pathOptions{keepEncodedSlash: true, stripSemicolon: true}, nil); ok {
-			rules = l.routes.land(req, p.String(), rules)
-		}
-	}
-	return rules
 }

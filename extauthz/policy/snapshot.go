@@ -19,7 +19,7 @@ type Snapshot struct {
 	hosts      hostIndex
 	namespaces map[string]*hostIndex
 	// services and gateways that policies are attached to, directly or through routes.
-	services     map[types.NamespacedName]hostTables
+	services     map[types.NamespacedName]*service
 	gateways     map[types.NamespacedName]*gateway
 	gatewayOrder []*gateway
 }
