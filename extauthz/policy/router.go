@@ -101,6 +101,13 @@ func compareRoutes(a, b *route) int {
 	return cmp.Or(a.created.Compare(b.created), strings.Compare(a.name, b.name), strings.Compare(a.kind, b.kind))
 }
 
+// dotted tells whether the host was sent with a final dot. A proxy that shows it has not dropped it, and may find no route
+// by that name but one that takes every host.
+func (r *Request) dotted() bool {
+	name, _, _ := strings.Cut(r.in.Host, ":")
+	return strings.HasSuffix(name, ".")
+}
+
 // landOnPath are the rules on which the request lands. A path is looked up as it was sent, and decoded where that differs:
 // data planes do either.
 func (r *router) landOnPath(req *Request) []*routeRule {
@@ -122,7 +129,7 @@ func (r *router) land(req *Request, path string, out []*routeRule) []*routeRule 
 			out, sure = r.wild[req.host[i:]].land(req, path, out)
 		}
 	}
-	if !sure {
+	if !sure || req.dotted() {
 		out, _ = r.any.land(req, path, out)
 	}
 	return out

@@ -12,30 +12,26 @@ var refusesAll = &table{deny: ReasonNoPolicy}
 // tables appends the tables that have a say in req, by the scope that its proxy states: of hosts, of the route or
 // Service, and of the Gateway. Without all, tables whose policies are all DryRun do not count: they change no verdict.
 func (s *Snapshot) tables(req *Request, all bool, out []*table) []*table {
-	scope := req.in.Scope
+	scope, v := req.in.Scope, visit{req: req, all: all}
 	switch scope.Kind {
 	case ScopeService:
-		return s.serviceTables(scope.Namespace, scope.Name, req, all, out)
+		return s.service(scope.Namespace, scope.Name).tables(&v, out)
 	case ScopeNamespace:
-		if x := s.namespaces[scope.Namespace]; x != nil && !s.hosts.exact[req.host].belongsElsewhere(scope.Namespace) {
-			out = appendTable(out, x.table(req, all))
+		hosts := s.namespaces[scope.Namespace]
+		if hosts == nil || s.hosts.exact[req.host].belongsElsewhere(scope.Namespace) {
+			hosts = &hostIndex{}
 		}
-		if len(s.services) > 0 {
-			out = s.serviceTables(scope.Namespace, serviceOf(req.host, scope.Namespace, s.opts.ClusterDomain), req, all, out)
+		if v, out = hosts.visit(req, all, out); len(s.services) > 0 {
+			out = s.service(scope.Namespace, serviceOf(req.host, scope.Namespace, s.opts.ClusterDomain)).tables(&v, out)
 		}
 		return out
 	}
-	host := s.hosts.table(req, all)
-	if out = appendTable(out, host); len(s.gateways) == 0 {
+	if v, out = s.hosts.visit(req, all, out); len(s.gateways) == 0 {
 		return out
 	}
-	v := visit{req: req, all: all, host: host != nil, tried: host == nil && !all && s.hosts.table(req, true) != nil}
 	v.anyPort = s.opts.ClientAddress == ClientAddressXFF
 	if scope.Kind == ScopeGateway {
-		if g := s.gateways[types.NamespacedName{Namespace: scope.Namespace, Name: scope.Name}]; g != nil {
-			out = g.tables(&v, out)
-		}
-		return out
+		return s.gateways[types.NamespacedName{Namespace: scope.Namespace, Name: scope.Name}].tables(&v, out)
 	}
 	for _, g := range s.gatewayOrder { // each could be meant, so what each says must hold
 		out = g.tables(&v, out)
@@ -43,12 +39,11 @@ func (s *Snapshot) tables(req *Request, all bool, out []*table) []*table {
 	return out
 }
 
-// serviceTables appends those of a Service, and of the routes that name it as their parent.
-func (s *Snapshot) serviceTables(namespace, name string, req *Request, all bool, out []*table) []*table {
-	if svc := s.services[types.NamespacedName{Namespace: namespace, Name: name}]; svc != nil {
-		return svc.tables(req, all, out)
-	}
-	return out
+// visit appends the table of the host, and says what that leaves for the other levels.
+func (x *hostIndex) visit(req *Request, all bool, out []*table) (visit, []*table) {
+	host := x.table(req, all)
+	v := visit{req: req, all: all, host: host != nil, tried: host == nil && !all && x.table(req, true) != nil}
+	return v, appendTable(out, host)
 }
 
 // belongsElsewhere tells whether the host was granted by its exact name to another namespace.
@@ -63,7 +58,7 @@ func appendTable(out []*table, t *table) []*table {
 	return append(out, t)
 }
 
-// visit is a request at a Gateway.
+// visit is a request at a Gateway or a Service.
 type visit struct {
 	req *Request
 	all bool
@@ -81,8 +76,11 @@ type landing struct {
 
 // tables appends the tables of every place at this Gateway on which the request may land: those of the route, and those
 // of the Gateway itself, which is asked where neither host nor route has a policy, or always where inheritance is
-// Required. A place for which nobody has a policy refuses.
+// Required. A place for which nobody has a policy refuses. A nil gateway knows no place.
 func (g *gateway) tables(v *visit, out []*table) []*table {
+	if g == nil {
+		return out
+	}
 	for _, p := range g.land(v) {
 		var route hostTables
 		if p.rule != nil {
@@ -126,15 +124,16 @@ func (g *gateway) meant(v *visit) []*listener {
 	if forwarded, _ := v.req.Header("x-forwarded-proto"); v.anyPort || forwarded != scheme {
 		scheme = ""
 	}
-	if out := g.listening(v.req.host, scheme); len(out) > 0 || scheme == "" {
+	if out := g.listening(v.req, scheme); len(out) > 0 || scheme == "" {
 		return out
 	}
-	return g.listening(v.req.host, "") // something in front has ended the TLS
+	return g.listening(v.req, "") // something in front has ended the TLS
 }
 
 // listening are the listeners that take the host. One that is less specific than another of its port is not meant.
-func (g *gateway) listening(host, scheme string) []*listener {
+func (g *gateway) listening(req *Request, scheme string) []*listener {
 	var out []*listener
+	host, dotted := req.host, req.dotted()
 	for _, l := range g.listeners {
 		if !l.takes(host) || scheme != "" && l.scheme != "" && scheme != l.scheme {
 			continue
@@ -142,7 +141,7 @@ func (g *gateway) listening(host, scheme string) []*listener {
 		shadowed := slices.ContainsFunc(out, func(o *listener) bool {
 			return o.port == l.port && !o.unread && o.hostname != l.hostname
 		})
-		if !shadowed || l.unread {
+		if !shadowed || l.unread || dotted && l.hostname == "" {
 			out = append(out, l)
 		}
 	}

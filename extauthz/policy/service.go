@@ -23,13 +23,16 @@ type servicePort struct {
 }
 
 // tables appends those of the Service, and of every rule of a route that the request may have come by. A rule that leads
-// to a backend and for which nobody has a policy refuses.
-func (svc *service) tables(req *Request, all bool, out []*table) []*table {
-	out = appendTable(out, svc.policies.of(all))
+// to a backend and for which nobody has a policy refuses. A nil service has nothing to say.
+func (svc *service) tables(v *visit, out []*table) []*table {
+	if svc == nil {
+		return out
+	}
+	out = appendTable(out, svc.policies.of(v.all))
 	for _, p := range svc.ports {
-		for _, rule := range p.routes.landOnPath(req) {
-			out = appendTable(out, rule.policies.of(all))
-			if !rule.unbacked && rule.policies.all == nil && svc.policies.all == nil {
+		for _, rule := range p.routes.landOnPath(v.req) {
+			out = appendTable(out, rule.policies.of(v.all))
+			if !rule.unbacked && !v.host && !v.tried && rule.policies.all == nil && svc.policies.all == nil {
 				out = appendTable(out, refusesAll)
 			}
 		}
@@ -37,16 +40,22 @@ func (svc *service) tables(req *Request, all bool, out []*table) []*table {
 	return out
 }
 
-// service is the one of that name, which is made where it is not there yet.
+// service is the one of that name; nil where nothing is attached to it.
 func (s *Snapshot) service(namespace, name string) *service {
+	return s.services[types.NamespacedName{Namespace: namespace, Name: name}]
+}
+
+// addService is the one of that name, which is made where it is not there yet.
+func (s *Snapshot) addService(namespace, name string) *service {
 	if s.services == nil {
 		s.services = map[types.NamespacedName]*service{}
 	}
-	key := types.NamespacedName{Namespace: namespace, Name: name}
-	if s.services[key] == nil {
-		s.services[key] = &service{}
+	svc := s.service(namespace, name)
+	if svc == nil {
+		svc = &service{}
+		s.services[types.NamespacedName{Namespace: namespace, Name: name}] = svc
 	}
-	return s.services[key]
+	return svc
 }
 
 // indexServices gives Services their policies.
@@ -55,7 +64,7 @@ func (s *Snapshot) indexServices(a attachments) {
 		if t.kind != kindService {
 			continue
 		}
-		svc := s.service(t.namespace, t.name)
+		svc := s.addService(t.namespace, t.name)
 		svc.policies = tablesOf(policies)
 		reportHost(t.name+"."+t.namespace+".svc", policies, svc.policies.all)
 	}
@@ -68,7 +77,7 @@ func (s *Snapshot) indexMesh(routes []*route) {
 			if !r.serves(p) {
 				continue
 			}
-			svc, port := s.service(r.namespace, string(p.Name)), valueOr(p.Port, 0)
+			svc, port := s.addService(r.namespace, string(p.Name)), valueOr(p.Port, 0)
 			if !slices.ContainsFunc(svc.ports, func(o *servicePort) bool { return o.port == port }) {
 				svc.ports = append(svc.ports, &servicePort{port: port})
 			}
