@@ -83,6 +83,15 @@ func (g *grants) refusal(host, namespace string, closest, granted []string) stri
 	return ""
 }
 
+// owners are the namespaces that host is granted to most closely. A nil grants has granted nothing.
+func (g *grants) owners(host string) []string {
+	if g == nil {
+		return nil
+	}
+	closest, _ := g.closest(host)
+	return closest
+}
+
 // reserves tells whether the host was granted by its exact name. A nil grants reserves nothing.
 func (g *grants) reserves(host string) bool {
 	return g != nil && !strings.HasPrefix(host, "*") && len(g.byHost[host]) > 0

@@ -23,7 +23,7 @@ type hostTables struct {
 	enforced *table
 	// all holds the DryRun rules too; the same as enforced where there are none.
 	all *table
-	// namespace that the host belongs to.
+	// namespace that the host, or what the policies are attached to, belongs to.
 	namespace string
 	// reserved: the host was granted by its exact name; no other namespace's wildcard speaks for it, even where there is
 	// no policy.

@@ -33,8 +33,14 @@ func (s *Snapshot) tables(req *Request, all bool, out []*table) []*table {
 	if scope.Kind == ScopeGateway {
 		return s.gateways[types.NamespacedName{Namespace: scope.Namespace, Name: scope.Name}].tables(&v, out)
 	}
+	if !v.host && !v.tried {
+		v.owners = s.granted.owners(req.host)
+	}
 	for _, g := range s.gatewayOrder { // each could be meant, so what each says must hold
 		out = g.tables(&v, out)
+	}
+	if len(v.owners) > 0 && !v.owned {
+		out = appendTable(out, refusesAll) // nobody else opens what is granted to them
 	}
 	return out
 }
@@ -66,6 +72,15 @@ type visit struct {
 	host, tried bool
 	// anyPort: nothing tells by which port the request came in.
 	anyPort bool
+	// owners are the namespaces that the host is granted to most closely, where nothing but the host tells whose request
+	// it is; owned: some policy of theirs has a say.
+	owners []string
+	owned  bool
+}
+
+// hears notes whether the owners of the host have a say.
+func (v *visit) hears(t hostTables) {
+	v.owned = v.owned || t.all != nil && slices.Contains(v.owners, t.namespace)
 }
 
 // landing is a listener, and a rule of a route on which a request may land there; nil where the Gateway knows no route.
@@ -87,11 +102,13 @@ func (g *gateway) tables(v *visit, out []*table) []*table {
 			route = p.rule.policies
 		}
 		out = appendTable(out, route.of(v.all))
+		v.hears(route)
 		if v.host || route.of(v.all) != nil {
 			out = appendTable(out, p.at.required.of(v.all))
 			continue
 		}
 		out = appendTable(out, p.at.asked.of(v.all))
+		v.hears(p.at.asked)
 		// Where there are DryRun policies only, the place refuses nothing.
 		if p.rule != nil && !p.rule.unbacked && !v.tried && route.all == nil && p.at.asked.all == nil {
 			out = appendTable(out, refusesAll)

@@ -172,5 +172,7 @@ func tablesOf(policies []*policy) hostTables {
 	if len(policies) == 0 {
 		return hostTables{}
 	}
-	return newHostTables(policies)
+	out := newHostTables(policies)
+	out.namespace = policies[0].ref.Namespace
+	return out
 }
