@@ -64,6 +64,14 @@ spec:
 ---
 `
 
+// lost is a route that the listener does not admit.
+const lost = `
+kind: HTTPRoute
+metadata: {name: lost, namespace: shop}
+spec: {parentRefs: [{name: edge, namespace: infra, sectionName: shop}], hostnames: [elsewhere.org], rules: [{backendRefs: [{name: x}]}]}
+---
+`
+
 // TestAttach tells who may speak for a request at a Gateway.
 func TestAttach(t *testing.T) {
 	route := func(name, section string) string {
@@ -229,11 +237,12 @@ func TestAttachProblems(t *testing.T) {
 		{"section that is none", "targetRefs: [{kind: HTTPRoute, name: orders, sectionName: none}]", `has no section "none"`},
 		{"section of a Service", "targetRefs: [{kind: Service, name: orders, sectionName: http}]", "a Service has no sections"},
 		{"twice", "targetRefs: [{kind: HTTPRoute, name: orders}, {kind: HTTPRoute, name: orders}]", "stands here twice"},
+		{"route that nobody admits", "targetRefs: [{kind: HTTPRoute, name: lost}]", "no Gateway admits HTTPRoute shop/lost"},
 		{"inheritance of a host", "hosts: [a.com], inheritance: Required", "is for a policy on a Gateway"},
 		{"unknown inheritance", "targetRefs: [{kind: Gateway, name: edge}], inheritance: Always", "must be Default or Required"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			_, r := new(Compiler).Compile(parse(t, edge+attached("allow", "shop", tt.spec)), Options{})
+			_, r := new(Compiler).Compile(parse(t, edge+lost+attached("allow", "shop", tt.spec)), Options{})
 			if got := problemsOf(r, "allow"); !slices.ContainsFunc(got, func(p string) bool { return strings.Contains(p, tt.want) }) {
 				t.Errorf("problems %q, want %q", got, tt.want)
 			}

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -58,6 +59,29 @@ func (s *Snapshot) indexGateways(a attachments, objs *Objects) {
 	}
 	slices.SortFunc(s.gatewayOrder, func(a, b *gateway) int { return strings.Compare(a.name.String(), b.name.String()) })
 	s.indexMesh(c.routes)
+	c.reportRoutes()
+}
+
+// reportRoutes warns of policies that no request comes to, for no Gateway and no Service takes requests by their route.
+func (c *gatewayCompiler) reportRoutes() {
+	lost := map[target]bool{}
+	for _, r := range c.routes {
+		lost[target{kind: r.kind, namespace: r.namespace, name: strings.TrimPrefix(r.name, r.namespace+"/")}] = !r.taken
+	}
+	reported := map[*policy]bool{}
+	for _, policies := range c.attached {
+		for _, p := range policies {
+			if reported[p] {
+				continue
+			}
+			reported[p] = true
+			for _, claim := range p.draft.targets {
+				if lost[target{kind: claim.kind, namespace: claim.namespace, name: claim.name}] {
+					p.problems.warn(claim.at, ProblemNeverMatches, fmt.Sprintf("no Gateway admits %s %s/%s, and it is no route of a Service of its namespace, so no request comes to this policy by it; see parentRefs and hostnames of the route, and allowedRoutes of the listener", claim.kind, claim.namespace, claim.name))
+				}
+			}
+		}
+	}
 }
 
 func (c *gatewayCompiler) gateway(g *gatewayv1.Gateway) *gateway {
@@ -119,11 +143,13 @@ func (l *listener) ask(policies []*policy) {
 // add adds a route, for the host names that the listener takes too.
 func (l *listener) add(r *route) {
 	if len(r.hostnames) == 0 {
-		l.routes.set(l.hostname, r.matches)
+		l.routes.set(l.hostname, "", r.matches)
+		r.taken = true
 	}
 	for _, h := range r.hostnames {
 		if both, ok := intersectHosts(h, l.hostname); ok {
-			l.routes.set(both, r.matches)
+			l.routes.set(both, h, r.matches)
+			r.taken = true
 		}
 	}
 }

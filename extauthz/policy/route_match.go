@@ -8,7 +8,9 @@ import (
 // routeMatch is one match of one rule of a route.
 type routeMatch struct {
 	rule *routeRule
-	path routePath
+	// written is the host name as the route has it; empty for none.
+	written string
+	path    routePath
 	// method of the request; empty for any.
 	method string
 	// grpc: it is of a GRPCRoute.

@@ -19,10 +19,13 @@ type bucket struct {
 	// oldest is the kind of the oldest route, where both kinds share the host name, and otherwise empty. The Gateway API
 	// lets that kind alone be accepted; some data planes take both.
 	oldest string
+	// written are the host names as the routes have them, the most specific first, where these differ though the listener
+	// makes them one. The Gateway API ranks by what is written; some data planes by what they have become.
+	written []string
 }
 
-// set adds a route for a host name, which may be a wildcard or empty for any.
-func (r *router) set(hostname string, matches []routeMatch) {
+// set adds a route for a host name, which may be a wildcard or empty for any. written is the one that the route has.
+func (r *router) set(hostname, written string, matches []routeMatch) {
 	b := &bucket{}
 	switch {
 	case hostname == "" || hostname == "*":
@@ -35,7 +38,10 @@ func (r *router) set(hostname string, matches []routeMatch) {
 	default:
 		b = inBucket(&r.exact, hostname, b)
 	}
-	b.matches = append(b.matches, matches...)
+	for _, m := range matches {
+		m.written = written
+		b.matches = append(b.matches, m)
+	}
 }
 
 func inBucket(m *map[string]*bucket, key string, otherwise *bucket) *bucket {
@@ -70,6 +76,9 @@ func (b *bucket) sort() {
 	oldest, mixed := b.matches[0].rule.route, false
 	for i := range b.matches {
 		r := b.matches[i].rule.route
+		if !slices.Contains(b.written, b.matches[i].written) {
+			b.written = append(b.written, b.matches[i].written)
+		}
 		mixed = mixed || r.kind != oldest.kind
 		if compareRoutes(r, oldest) < 0 {
 			oldest = r
@@ -77,6 +86,9 @@ func (b *bucket) sort() {
 	}
 	if mixed {
 		b.oldest = oldest.kind
+	}
+	if slices.SortFunc(b.written, compareSpecificity); len(b.written) == 1 {
+		b.written = nil
 	}
 }
 
@@ -140,19 +152,22 @@ func (b *bucket) land(req *Request, path string, out []*routeRule) (rules []*rou
 	if b == nil {
 		return out, false
 	}
-	out, sure = b.landOn(req, path, "", out)
+	out, sure = b.landAmong(req, path, nil, out)
 	if b.oldest != "" {
-		out, _ = b.landOn(req, path, b.oldest, out)
+		out, _ = b.landAmong(req, path, func(m *routeMatch) bool { return m.rule.route.kind == b.oldest }, out)
+	}
+	for i, found := 0, false; i < len(b.written) && !found; i++ {
+		out, found = b.landAmong(req, path, func(m *routeMatch) bool { return m.written == b.written[i] }, out)
 	}
 	return out, sure
 }
 
-// landOn looks at routes of one kind; empty for all. Behind the first match that surely takes the request, only those
-// count whose rank is open.
-func (b *bucket) landOn(req *Request, path, kind string, out []*routeRule) (rules []*routeRule, found bool) {
+// landAmong looks at the matches of which among is true; nil for all. Behind the first that surely takes the request,
+// only those count whose rank is open.
+func (b *bucket) landAmong(req *Request, path string, among func(*routeMatch) bool, out []*routeRule) (rules []*routeRule, found bool) {
 	for i := range b.matches {
 		m := &b.matches[i]
-		if kind != "" && m.rule.route.kind != kind || found && m.path.kind != routePathExpression {
+		if found && m.path.kind != routePathExpression || among != nil && !among(m) {
 			continue
 		}
 		may, sure := m.takes(req, path)

@@ -21,6 +21,8 @@ type route struct {
 	byDefault bool
 	hostnames []string // normal form; none for every host
 	matches   []routeMatch
+	// taken: some listener, or Service, takes requests by it.
+	taken bool
 }
 
 // routeForm is what the kinds of routes have in common.

@@ -90,7 +90,8 @@ func (s *Snapshot) indexMesh(routes []*route) {
 			}
 			for _, o := range s.service(r.namespace, string(p.Name)).ports {
 				if p.Port == nil || *p.Port == o.port {
-					o.routes.set("", r.matches)
+					o.routes.set("", "", r.matches)
+					r.taken = true
 				}
 			}
 		}
