@@ -84,7 +84,7 @@ func drawTenantRequest(rng *rand.Rand, scope string, t *testing.T) call {
 // granted changes no verdict of a proxy that states another's scope.
 func TestNeighbourElsewhere(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
-	for range 400 {
+	for range 150 {
 		shared := world + drawObjects(rng, "a", "{name: edge, namespace: infra}", 3)
 		own := strings.Replace(strings.Replace(world[strings.Index(world, "kind: Gateway"):], "name: edge", "name: own", 1), "namespace: infra", "namespace: b", 1) +
 			drawObjects(rng, "b", "{name: own}, {group: '', kind: Service, name: app, namespace: a}, {kind: ListenerSet, name: x}", 3) +
@@ -108,7 +108,7 @@ func TestNeighbourElsewhere(t *testing.T) {
 func TestNeighbourOpensNothing(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
 	allowed := 0
-	for range 400 {
+	for range 150 {
 		shared := world + drawObjects(rng, "a", "{name: edge, namespace: infra}", 3)
 		own := strings.Replace(strings.Replace(world[strings.Index(world, "kind: Gateway"):], "name: edge", "name: own", 1), "namespace: infra", "namespace: b", 1) +
 			drawObjects(rng, "b", "{name: own}", 3)
