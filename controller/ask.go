@@ -13,13 +13,25 @@ import (
 	"github.com/sallyport/sallyport/extauthz/token"
 )
 
-// Ask takes the request through a snapshot, step by step as a server does, but for cryptography. The error says what of
-// the request's description makes no sense against this snapshot.
+// Ask is AskFrom with proxies that are known by nothing but the scope that they state.
 func (r *Request) Ask(s *policy.Snapshot) (policy.Decision, error) {
+	return r.AskFrom(s, policy.Proxies{})
+}
+
+// AskFrom takes the request through a snapshot, step by step as a server does, but for cryptography. The error says what
+// of the request's description makes no sense against this snapshot.
+func (r *Request) AskFrom(s *policy.Snapshot, proxies policy.Proxies) (policy.Decision, error) {
 	if r.scopeErr != nil {
 		return refusal(s, policy.ReasonInvalidScope), nil
 	}
-	req, reason := policy.NewRequest(r.Input)
+	in := r.Input
+	if !r.scoped {
+		var reason policy.Reason
+		if in.Scope, reason = proxies.Scope(r.Destination); reason != "" {
+			return refusal(s, reason), nil
+		}
+	}
+	req, reason := policy.NewRequest(in)
 	if reason != "" {
 		return refusal(s, reason), nil
 	}

@@ -30,10 +30,14 @@ type object struct {
 }
 
 // decode reads the objects of a file, strictly: what is not a field, stands twice or is of another type is an error.
-// All errors are returned. An object that has one is left out.
-func decode(name string, content []byte, fields fieldIndex) ([]object, FileErrors) {
+// All errors are returned. An object that has one is left out. more are kinds that this file may hold beside those of
+// every folder.
+func decode(name string, content []byte, fields fieldIndex, more ...kind) ([]object, FileErrors) {
 	docs, errs := parse(name, content)
-	d := &decoder{converter: converter{file: name, fields: fields, errs: errs}, kinds: kinds()}
+	d := &decoder{converter: converter{file: name, fields: fields, errs: errs}, kinds: append(kinds(), more...), possible: possibleKinds}
+	if len(more) > 0 {
+		d.possible += possibleRoutingKinds
+	}
 	for i, doc := range docs {
 		d.document(doc, i)
 	}
@@ -88,6 +92,8 @@ type decoder struct {
 	converter
 	kinds   []kind
 	objects []object
+	// possible is what an error says where another kind was found.
+	possible string
 }
 
 func (d *decoder) document(n *yamlv3.Node, doc int) {
@@ -167,7 +173,7 @@ func (d *decoder) typeOf(n *yamlv3.Node, at *field.Path) (apiVersion, kind strin
 	}{{"apiVersion", &apiVersion}, {"kind", &kind}} {
 		switch v := member(n, want.name); {
 		case v == nil:
-			d.err(n, at.Child(want.name), "is missing; possible are %s", possibleKinds)
+			d.err(n, at.Child(want.name), "is missing; possible are %s", d.possible)
 			ok = false
 		case v.Kind != yamlv3.ScalarNode || v.Value == "":
 			d.err(v, at.Child(want.name), "must be text")
@@ -196,7 +202,7 @@ func (d *decoder) kindOrError(n *yamlv3.Node, at *field.Path, apiVersion, name s
 		d.err(member(n, "apiVersion"), at.Child("apiVersion"), "%s is not an apiVersion of %s; write %s", shown(apiVersion), name, d.kinds[i].apiVersion)
 		return nil
 	}
-	d.err(member(n, "kind"), at.Child("kind"), "%s is no kind that a folder may hold; possible are %s", shown(name), possibleKinds)
+	d.err(member(n, "kind"), at.Child("kind"), "%s is no kind that a folder may hold; possible are %s", shown(name), d.possible)
 	return nil
 }
 

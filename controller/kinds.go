@@ -6,6 +6,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/sallyport/sallyport/api/v1alpha1"
 	"github.com/sallyport/sallyport/extauthz/policy"
@@ -19,13 +20,17 @@ type kind struct {
 	of      reflect.Type // a struct whose pointer is a metav1.Object
 }
 
-// possibleKinds is what an error says where another kind was found.
+// possibleKinds is what an error says where another kind was found, possibleRoutingKinds what it adds in a story of a
+// cluster.
 const possibleKinds = "AuthPolicy, IdentityProvider and ClusterIdentityProvider (" + sallyportVersion +
 	"), Secret, ConfigMap and Namespace (v1), and Lists of them (v1)"
+
+const possibleRoutingKinds = "; and Service (v1), Gateway, HTTPRoute and GRPCRoute (" + gatewayVersion + ")"
 
 const (
 	sallyportVersion = "sallyport.dev/v1alpha1"
 	coreVersion      = "v1"
+	gatewayVersion   = "gateway.networking.k8s.io/v1"
 	kindList         = "List"
 )
 
@@ -38,6 +43,17 @@ func kinds() []kind {
 		{coreVersion, "Secret", false, reflect.TypeFor[corev1.Secret]()},
 		{coreVersion, "ConfigMap", false, reflect.TypeFor[corev1.ConfigMap]()},
 		{coreVersion, "Namespace", true, reflect.TypeFor[corev1.Namespace]()},
+	}
+}
+
+// routingKinds are those that say where a request goes. Only a cluster has them: a folder does not know what its proxies
+// do with them.
+func routingKinds() []kind {
+	return []kind{
+		{coreVersion, "Service", false, reflect.TypeFor[corev1.Service]()},
+		{gatewayVersion, "Gateway", false, reflect.TypeFor[gatewayv1.Gateway]()},
+		{gatewayVersion, "HTTPRoute", false, reflect.TypeFor[gatewayv1.HTTPRoute]()},
+		{gatewayVersion, "GRPCRoute", false, reflect.TypeFor[gatewayv1.GRPCRoute]()},
 	}
 }
 
@@ -65,6 +81,14 @@ func add(to *policy.Objects, o metav1.Object) {
 		to.ConfigMaps = append(to.ConfigMaps, o)
 	case *corev1.Namespace:
 		to.Namespaces = append(to.Namespaces, o)
+	case *corev1.Service:
+		to.Services = append(to.Services, o)
+	case *gatewayv1.Gateway:
+		to.Gateways = append(to.Gateways, o)
+	case *gatewayv1.HTTPRoute:
+		to.HTTPRoutes = append(to.HTTPRoutes, o)
+	case *gatewayv1.GRPCRoute:
+		to.GRPCRoutes = append(to.GRPCRoutes, o)
 	}
 }
 

@@ -36,9 +36,10 @@ type file struct {
 	nodes   func() []*yamlv3.Node // the documents; parsed when they are first asked for
 }
 
-func newFile(s seen, content []byte, fields fieldIndex) *file {
+// newFile decodes a file. more are kinds that it may hold beside those of every folder.
+func newFile(s seen, content []byte, fields fieldIndex, more ...kind) *file {
 	f := &file{name: s.name, seen: s, content: content}
-	f.objects, f.errs = decode(s.name, content, fields)
+	f.objects, f.errs = decode(s.name, content, fields, more...)
 	f.nodes = sync.OnceValue(func() []*yamlv3.Node {
 		docs, _ := parse(f.name, f.content)
 		return docs

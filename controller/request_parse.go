@@ -30,7 +30,10 @@ type Request struct {
 	Issuer string
 	// Now is the time of the request.
 	Now time.Time
-	// scopeErr is set where the scope cannot be read.
+	// Destination is the principal of the proxy itself.
+	Destination string
+	// scoped: the proxy states a scope; scopeErr is set where that cannot be read.
+	scoped   bool
 	scopeErr error
 }
 
@@ -150,7 +153,10 @@ func (r *Request) option(line string) (rest string, err error) {
 	case key == "principal":
 		r.Input.SourcePrincipal = value
 	case key == "scope":
+		r.scoped = true
 		r.Input.Scope, r.scopeErr = policy.ParseScope(value)
+	case key == "destination":
+		r.Destination = value
 	case key == "issuer":
 		r.Issuer = value
 	case key == "now":
@@ -191,5 +197,5 @@ func (r *Request) named(key, value string) error {
 		r.Input.Context[name] = value
 		return nil
 	}
-	return errors.New("no such key; there are header.NAME, from, principal, scope, context.NAME, issuer and now")
+	return errors.New("no such key; there are header.NAME, from, principal, destination, scope, context.NAME, issuer and now")
 }

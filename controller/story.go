@@ -29,6 +29,8 @@ type Story struct {
 
 	archive  *txtar.Archive
 	options  policy.Options
+	proxies  policy.Proxies
+	cluster  bool
 	listing  *Listing
 	checks   []check
 	problems *section // nil where the story expects no errors
@@ -72,22 +74,28 @@ func ParseStory(name string, data []byte) (*Story, error) {
 	s := &Story{Name: name, archive: txtar.Parse(data)}
 	s.Comment = strings.TrimSpace(string(s.archive.Comment))
 	s.options = policy.Options{ClientAddress: policy.ClientAddressPeer, TrustDomain: "cluster.local", OwnNamespace: "default"}
+	parts := s.sections()
 	var errs FileErrors
+	for _, part := range parts {
+		if part.file.Name == storyOptions {
+			errs = append(errs, s.parseOptions(part)...)
+		}
+	}
+	var extra []kind
+	if s.cluster {
+		extra = routingKinds()
+	}
 	var files []*file
 	fields := fieldIndex{}
-	line := bytes.Count(s.archive.Comment, []byte("\n"))
-	for i := range s.archive.Files {
-		part := section{&s.archive.Files[i], line + 1}
-		line = part.offset + bytes.Count(part.file.Data, []byte("\n"))
+	for _, part := range parts {
 		switch ext := path.Ext(part.file.Name); {
 		case ext == ".yaml" || ext == ".yml":
 			// Blank lines in front make lines of the file those of the archive.
 			content := slices.Concat(bytes.Repeat([]byte("\n"), part.offset), part.file.Data)
-			files = append(files, newFile(seen{name: name}, content, fields))
+			files = append(files, newFile(seen{name: name}, content, fields, extra...))
 		case part.file.Name == storyChecks:
 			errs = append(errs, s.parseChecks(part)...)
 		case part.file.Name == storyOptions:
-			errs = append(errs, s.parseOptions(part)...)
 		case part.file.Name == storyProblems:
 			s.problems = &part
 		default:
@@ -105,6 +113,18 @@ func ParseStory(name string, data []byte) (*Story, error) {
 	}
 	s.listing = listing
 	return s, nil
+}
+
+// sections are the files of the archive, each with its place in it.
+func (s *Story) sections() []section {
+	var out []section
+	line := bytes.Count(s.archive.Comment, []byte("\n"))
+	for i := range s.archive.Files {
+		part := section{&s.archive.Files[i], line + 1}
+		line = part.offset + bytes.Count(part.file.Data, []byte("\n"))
+		out = append(out, part)
+	}
+	return out
 }
 
 // Checks counts the requests of the story.
@@ -130,7 +150,7 @@ func (s *Story) Run() []Difference {
 }
 
 func (s *Story) answer(snapshot *policy.Snapshot, c *check) string {
-	d, err := c.request.Ask(snapshot)
+	d, err := c.request.AskFrom(snapshot, s.proxies)
 	if err != nil {
 		return "error: " + err.Error()
 	}

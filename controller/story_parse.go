@@ -50,6 +50,7 @@ func (s *Story) parseOptions(part section) (errs FileErrors) {
 			errs = append(errs, FileError{File: s.Name, Line: part.offset + i + 1, Message: problem})
 		}
 	}
+	s.proxies.TrustDomain = s.options.TrustDomain
 	return errs
 }
 
@@ -64,13 +65,34 @@ func (s *Story) option(name, value string) (problem string) {
 		s.options.TrustDomain = value
 	case "namespace":
 		s.options.OwnNamespace = value
-	case "dry-run":
+	case "cluster-domain":
+		s.options.ClusterDomain = value
+	case "gateway-principals":
+		s.proxies.Gateways = strings.Split(value, ",")
+	case "cluster", "host-grants", "require-scope", "dry-run":
 		on, err := strconv.ParseBool(value)
-		if s.options.DryRun = on; err != nil {
-			return "dry-run must be true or false"
+		if err != nil {
+			return name + " must be true or false"
 		}
+		s.turn(name, on)
 	default:
-		return shown(name) + " is no option; there are client-address, trust-domain, namespace and dry-run"
+		return shown(name) + " is no option; there are client-address, trust-domain, namespace, dry-run, require-scope, cluster, " +
+			"and in a cluster host-grants, gateway-principals and cluster-domain"
 	}
 	return ""
+}
+
+// turn sets an option that is on or off. In a cluster hosts are granted, and proxies known by their principals, unless
+// an option behind this one says otherwise.
+func (s *Story) turn(name string, on bool) {
+	switch name {
+	case "dry-run":
+		s.options.DryRun = on
+	case "require-scope":
+		s.proxies.RequireScope = on
+	case "host-grants":
+		s.options.HostGrants = on
+	case "cluster":
+		s.cluster, s.options.HostGrants, s.proxies.FromPrincipal = on, on, on
+	}
 }

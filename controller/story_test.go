@@ -171,13 +171,19 @@ func TestParseStorySaysWhatIsWrong(t *testing.T) {
 		{"other file", "-- a.json --\n-- checks --\nGET https://a.com/ =>\n", `s.txtar:1: "a.json" is no file of a story; there are *.yaml, checks, options and problems`},
 		{"no URL", "-- checks --\nGET /v1 => allow\n", `s.txtar:2: "/v1" is no URL: write METHOD URL, such as GET https://orders.example.com/v1`},
 		{"claims", "-- checks --\nGET https://a.com/ {a} => allow\n", "s.txtar:2: claims are no JSON object: invalid character 'a' looking for beginning of object key string"},
-		{"key", "-- checks --\nGET https://a.com/ form=1 => allow\n", "s.txtar:2: form: no such key; there are header.NAME, from, principal, scope, context.NAME, issuer and now"},
+		{"key", "-- checks --\nGET https://a.com/ form=1 => allow\n", "s.txtar:2: form: no such key; there are header.NAME, from, principal, destination, scope, context.NAME, issuer and now"},
 		{"no key", "-- checks --\nGET https://a.com/ - x => allow\n", `s.txtar:2: "x": expected key=value`},
 		{"address", "-- checks --\nGET https://a.com/ from=x => allow\n", `s.txtar:2: from: ParseAddr("x"): unable to parse IP`},
 		{"reason of a token", "-- checks --\nGET https://a.com/ !NoRule => allow\n", "s.txtar:2: !NoRule: no token is refused for that reason before its claims are read"},
-		{"option", "-- options --\nx=1\ndry-run=x\nclient-address=x\n-- checks --\nGET https://a.com/ =>\n", `s.txtar:2: "x" is no option; there are client-address, trust-domain, namespace and dry-run
+		{"option", "-- options --\nx=1\ndry-run=x\nclient-address=x\n-- checks --\nGET https://a.com/ =>\n", `s.txtar:2: "x" is no option; there are client-address, trust-domain, namespace, dry-run, require-scope, cluster, and in a cluster host-grants, gateway-principals and cluster-domain
 s.txtar:3: dry-run must be true or false
 s.txtar:4: client-address must be peer, xff or empty`},
+		{"kinds of a cluster in a story that is about none", "-- a.yaml --\napiVersion: v1\nkind: Service\nmetadata: {name: a}\n-- checks --\nGET https://a.com/ =>\n",
+			`s.txtar:3: kind: "Service" is no kind that a folder may hold; possible are ` + possibleKinds},
+		{"another kind in one of a cluster", "-- a.yaml --\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a}\n-- checks --\nGET https://a.com/ =>\n-- options --\ncluster=true\n",
+			`s.txtar:3: kind: "Deployment" is no kind that a folder may hold; possible are ` + possibleKinds + possibleRoutingKinds},
+		{"a route is read strictly", "-- a.yaml --\napiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {name: a}\nspec: {hostname: a.com}\n-- checks --\nGET https://a.com/ =>\n-- options --\ncluster=true\n",
+			`s.txtar:5: spec.hostname: unknown field, did you mean "hostnames"?`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := ParseStory("s.txtar", []byte(tt.text))
@@ -200,6 +206,54 @@ func TestAnswerReadsEveryReason(t *testing.T) {
 		if allow != strings.HasPrefix(got, "allow ") || r != policy.ReasonAllowed && !strings.Contains(got, string(r)) {
 			t.Errorf("%s: got %q", r, got)
 		}
+	}
+}
+
+// TestStoryOfACluster: the options of a cluster in a row, each with a request that shows it.
+func TestStoryOfACluster(t *testing.T) {
+	const objects = `Why it is right.
+-- policy.yaml --
+apiVersion: v1
+kind: Service
+metadata: {name: a, namespace: shop}
+---
+apiVersion: sallyport.dev/v1alpha1
+kind: AuthPolicy
+metadata: {name: service, namespace: shop}
+spec: {targetRefs: [{kind: Service, name: a}], rules: [{name: service, access: Public}]}
+---
+apiVersion: sallyport.dev/v1alpha1
+kind: AuthPolicy
+metadata: {name: host, namespace: shop}
+spec: {hosts: [a.com], rules: [{name: host, access: Public}]}
+-- options --
+`
+	const me = " destination=spiffe://cluster.local/ns/shop/sa/a"
+	for _, tt := range []struct{ name, options, check string }{
+		{"no grants", "cluster=true\nhost-grants=false\n", "GET https://a.com/ => allow host Public"},
+		{"a principal", "cluster=true\nhost-grants=false\n", "GET https://a/" + me + " => allow service Public"},
+		{"a scope goes before the principal", "cluster=true\nhost-grants=false\n", "GET https://a/ scope=service/shop/b" + me + " => deny 403 NoPolicy"},
+		{"a principal of another domain", "trust-domain=mesh\ncluster=true\nhost-grants=false\n", "GET https://a/" + me + " => deny 403 InvalidScope"},
+		{"a gateway by its principal", "cluster=true\nhost-grants=false\ngateway-principals=spiffe://x/y,spiffe://cluster.local/ns/shop/sa/*\n", "GET https://a.com/" + me + " => allow host Public"},
+		{"the domain of Services", "cluster=true\nhost-grants=false\ncluster-domain=example.org\n", "GET https://a.shop.svc.example.org/" + me + " => allow service Public"},
+		{"a scope is required", "cluster=true\nhost-grants=false\nrequire-scope=true\n", "GET https://a.com/ => deny 403 ScopeRequired"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s, err := ParseStory("s.txtar", []byte(objects+tt.options+"-- checks --\n"+tt.check+"\n"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, d := range s.Run() {
+				t.Error(d)
+			}
+		})
+	}
+	s, err := ParseStory("s.txtar", []byte(objects+"cluster=true\n-- checks --\nGET https://a.com/ => deny 403 NoPolicy\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diffs := s.Run(); len(diffs) != 1 || !strings.Contains(diffs[0].Got, "is not granted") {
+		t.Errorf("without a grant: %v", diffs)
 	}
 }
 

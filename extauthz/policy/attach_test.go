@@ -64,6 +64,14 @@ spec:
 ---
 `
 
+// lost is a route that the listener does not admit.
+const lost = `
+kind: HTTPRoute
+metadata: {name: lost, namespace: shop}
+spec: {parentRefs: [{name: edge, namespace: infra, sectionName: shop}], hostnames: [elsewhere.org], rules: [{backendRefs: [{name: x}]}]}
+---
+`
+
 // TestAttach tells who may speak for a request at a Gateway.
 func TestAttach(t *testing.T) {
 	route := func(name, section string) string {
@@ -167,9 +175,9 @@ spec:
 		{"an expression has no rank: both", get("https://many.example.com/rx"), []string{"expression", "root"}},
 		{"most specific host name", get("https://many.example.com/"), []string{"root"}},
 		{"a wider host name", get("https://more.example.com/"), []string{"wide"}},
-		{"gRPC service", request("POST", "https://grpc.example.com/shop.v1.Checkout/Refund"), []string{"service"}},
-		{"gRPC method", request("POST", "https://grpc.example.com/shop.v1.Checkout/Pay"), []string{"pay"}},
-		{"gRPC method of any service", request("POST", "https://grpc.example.com/other.Service/Watch"), []string{"watch"}},
+		{"gRPC service", request("POST", "https://grpc.example.com/shop.v1.Checkout/Refund").header("content-type", "application/grpc+proto"), []string{"service"}},
+		{"gRPC method", request("POST", "https://grpc.example.com/shop.v1.Checkout/Pay").header("content-type", "application/grpc+proto"), []string{"pay"}},
+		{"gRPC method of any service", request("POST", "https://grpc.example.com/other.Service/Watch").header("content-type", "application/grpc+proto"), []string{"watch"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			c := tt.call
@@ -229,11 +237,12 @@ func TestAttachProblems(t *testing.T) {
 		{"section that is none", "targetRefs: [{kind: HTTPRoute, name: orders, sectionName: none}]", `has no section "none"`},
 		{"section of a Service", "targetRefs: [{kind: Service, name: orders, sectionName: http}]", "a Service has no sections"},
 		{"twice", "targetRefs: [{kind: HTTPRoute, name: orders}, {kind: HTTPRoute, name: orders}]", "stands here twice"},
+		{"route that nobody admits", "targetRefs: [{kind: HTTPRoute, name: lost}]", "no Gateway admits HTTPRoute shop/lost"},
 		{"inheritance of a host", "hosts: [a.com], inheritance: Required", "is for a policy on a Gateway"},
 		{"unknown inheritance", "targetRefs: [{kind: Gateway, name: edge}], inheritance: Always", "must be Default or Required"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			_, r := new(Compiler).Compile(parse(t, edge+attached("allow", "shop", tt.spec)), Options{})
+			_, r := new(Compiler).Compile(parse(t, edge+lost+attached("allow", "shop", tt.spec)), Options{})
 			if got := problemsOf(r, "allow"); !slices.ContainsFunc(got, func(p string) bool { return strings.Contains(p, tt.want) }) {
 				t.Errorf("problems %q, want %q", got, tt.want)
 			}
@@ -259,7 +268,9 @@ func TestGrants(t *testing.T) {
 		{"and may use a wildcard of its own", namespace("a", "*.x.com") + namespace("b", "w.x.com, *.x.com") + attached("allow-b", "b", "hosts: ['*.x.com']"), "w.x.com", "NoPolicy"},
 		{"two exact grants conflict for both", namespace("a", "x.com") + namespace("b", "x.com") + attached("allow-a", "a", "hosts: [x.com]") + attached("allow-b", "b", "hosts: [x.com]"), "x.com", "NoPolicy"},
 		{"a shared wildcard, named by one", namespace("a", "*.x.com") + namespace("b", "*.x.com") + attached("allow-a", "a", "hosts: [w.x.com]"), "w.x.com", "Public allow-a"},
-		{"a shared wildcard, named by both", namespace("a", "*.x.com") + namespace("b", "*.x.com") + attached("allow-a", "a", "hosts: [w.x.com]") + attached("allow-b", "b", "hosts: [w.x.com]"), "w.x.com", "NoPolicy"},
+		{"a shared wildcard, named by both: the first keeps it", namespace("a", "*.x.com") + namespace("b", "*.x.com") + attached("allow-a", "a", "hosts: [w.x.com]") + attached("allow-b", "b", "hosts: [w.x.com]"), "w.x.com", "Public allow-a"},
+		{"a shared wildcard, named more closely by the younger", namespace("a", "*.x.com") + namespace("b", "*.x.com") + attached("deny-a", "a", "hosts: ['*.w.x.com']") + attached("allow-b", "b", "hosts: [v.w.x.com]"), "v.w.x.com", "Denied deny-a"},
+		{"a wider grant takes nothing under a shared wildcard", namespace("a", "*") + namespace("b", "*.x.com") + namespace("c", "*.x.com") + attached("allow-a", "a", "hosts: [w.x.com]") + attached("allow-b", "b", "hosts: [w.x.com]"), "w.x.com", "Public allow-b"},
 		{"the closer wildcard", namespace("a", "*.com") + namespace("b", "*.x.com") + attached("allow-a", "a", "hosts: [w.x.com]"), "w.x.com", "NoPolicy"},
 		{"everything", namespace("a", "*") + attached("allow-a", "a", "hosts: ['*']"), "x.com", "Public allow-a"},
 		{"a DryRun owner does not open a neighbour's wildcard, nor is judged by it", namespace("a", "*.x.com") + namespace("b", "w.x.com") + attached("deny-a", "a", "hosts: ['*.x.com']") + attached("allow-b", "b", "mode: DryRun, hosts: [w.x.com]"), "w.x.com", "DryRun"},

@@ -1,18 +1,18 @@
 package policy
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 )
 
 // gateway is a Gateway with the routes that its listeners admit.
 type gateway struct {
-	name      types.NamespacedName
+	name types.NamespacedName
+	// listeners, the most specific host names first.
 	listeners []*listener
 }
 
@@ -21,8 +21,10 @@ type listener struct {
 	name     string
 	hostname string // normal form; empty for any
 	port     gatewayv1.PortNumber
-	// scheme of the requests that it takes: http or https.
+	// scheme of the requests that it takes: http, https, or empty where that is not known.
 	scheme string
+	// unread: something of it cannot be read, so it takes no request away from another listener.
+	unread bool
 	routes router
 	// asked are the policies on the Gateway, or on the listener, that are asked where no other level has one; required
 	// those that are asked always.
@@ -34,19 +36,11 @@ type gatewayCompiler struct {
 	objs     *Objects
 	attached attachments
 	refs     *references
-	rules    []*compiledRoute
+	routes   []*route
 }
 
-// compiledRoute is a route with its matches.
-type compiledRoute struct {
-	kind      string
-	namespace string
-	parents   []gatewayv1.ParentReference
-	hostnames []string // normal form
-	matches   []routeMatch
-}
-
-// indexGateways builds the gateways, where some policy is attached to one or to a route.
+// indexGateways builds the gateways, and gives Services their routes, where some policy is attached to a route or to a
+// Gateway.
 func (s *Snapshot) indexGateways(a attachments, objs *Objects) {
 	uses := false
 	for t := range a {
@@ -56,7 +50,7 @@ func (s *Snapshot) indexGateways(a attachments, objs *Objects) {
 		return
 	}
 	c := &gatewayCompiler{objs: objs, attached: a, refs: newReferences(&Objects{Namespaces: objs.Namespaces})}
-	c.routes()
+	c.compileRoutes()
 	s.gateways = map[types.NamespacedName]*gateway{}
 	for _, g := range objs.Gateways {
 		out := c.gateway(g)
@@ -64,39 +58,100 @@ func (s *Snapshot) indexGateways(a attachments, objs *Objects) {
 		s.gatewayOrder = append(s.gatewayOrder, out)
 	}
 	slices.SortFunc(s.gatewayOrder, func(a, b *gateway) int { return strings.Compare(a.name.String(), b.name.String()) })
+	s.indexMesh(c.routes)
+	c.reportRoutes()
+}
+
+// reportRoutes warns of policies that no request comes to, for no Gateway and no Service takes requests by their route.
+func (c *gatewayCompiler) reportRoutes() {
+	lost := map[target]bool{}
+	for _, r := range c.routes {
+		lost[target{kind: r.kind, namespace: r.namespace, name: strings.TrimPrefix(r.name, r.namespace+"/")}] = !r.taken
+	}
+	reported := map[*policy]bool{}
+	for _, policies := range c.attached {
+		for _, p := range policies {
+			if reported[p] {
+				continue
+			}
+			reported[p] = true
+			for _, claim := range p.draft.targets {
+				if lost[target{kind: claim.kind, namespace: claim.namespace, name: claim.name}] {
+					p.problems.warn(claim.at, ProblemNeverMatches, fmt.Sprintf("no Gateway admits %s %s/%s, and it is no route of a Service of its namespace, so no request comes to this policy by it; see parentRefs and hostnames of the route, and allowedRoutes of the listener", claim.kind, claim.namespace, claim.name))
+				}
+			}
+		}
+	}
 }
 
 func (c *gatewayCompiler) gateway(g *gatewayv1.Gateway) *gateway {
 	out := &gateway{name: types.NamespacedName{Namespace: g.Namespace, Name: g.Name}}
+	unread := unreadOf(c.objs.Undecoded[ObjectRef{kindGateway, g.Namespace, g.Name}])
 	for i := range g.Spec.Listeners {
 		in := &g.Spec.Listeners[i]
-		l := &listener{name: string(in.Name), port: in.Port}
-		switch in.Protocol {
-		case gatewayv1.HTTPProtocolType:
-			l.scheme = "http"
-		case gatewayv1.HTTPSProtocolType, gatewayv1.TLSProtocolType:
-			l.scheme = "https"
-		default:
+		l := &listener{name: string(in.Name), port: in.Port, unread: unread.whole || unread.rules[i]}
+		if !l.listens(in) {
 			continue
 		}
-		if h := valueOr(in.Hostname, ""); h != "" {
-			n, err := normalizePattern(string(h))
-			if err != nil {
-				continue
-			}
-			l.hostname = n
+		if unread.rules[i] && unread.hostnames {
+			l.hostname = ""
 		}
 		policies := c.attached.of(target{kindGateway, g.Namespace, g.Name, l.name})
-		l.asked = tablesOf(policies)
-		l.required = tablesOf(slices.DeleteFunc(slices.Clone(policies), func(p *policy) bool { return !p.draft.required }))
+		l.ask(policies)
 		reportGateway(out.name, l, policies)
-		for _, r := range c.rules {
-			c.admit(g, in, l, r)
+		for _, r := range c.routes {
+			if c.admits(g, in, l.unread, r) {
+				l.add(r)
+			}
 		}
-		l.routes.sort()
 		out.listeners = append(out.listeners, l)
 	}
+	if l := c.listenerSets(g); l != nil {
+		out.listeners = append(out.listeners, l)
+	}
+	for _, l := range out.listeners {
+		l.routes.sort()
+	}
+	slices.SortStableFunc(out.listeners, func(a, b *listener) int { return compareSpecificity(a.hostname, b.hostname) })
 	return out
+}
+
+// listens reads protocol and host name, and tells whether the listener takes HTTP. A protocol that nobody knows may.
+func (l *listener) listens(in *gatewayv1.Listener) bool {
+	switch in.Protocol {
+	case gatewayv1.HTTPProtocolType:
+		l.scheme = "http"
+	case gatewayv1.HTTPSProtocolType:
+		l.scheme = "https"
+	case gatewayv1.TLSProtocolType, gatewayv1.TCPProtocolType, gatewayv1.UDPProtocolType:
+		return l.unread
+	}
+	if h := string(valueOr(in.Hostname, "")); h != "" && h != "*" {
+		n, err := normalizePattern(h)
+		l.hostname = n
+		return err == nil || l.unread
+	}
+	return true
+}
+
+// ask gives the listener its policies.
+func (l *listener) ask(policies []*policy) {
+	l.asked = tablesOf(policies)
+	l.required = tablesOf(slices.DeleteFunc(slices.Clone(policies), func(p *policy) bool { return !p.draft.required }))
+}
+
+// add adds a route, for the host names that the listener takes too.
+func (l *listener) add(r *route) {
+	if len(r.hostnames) == 0 {
+		l.routes.set(l.hostname, "", r.matches)
+		r.taken = true
+	}
+	for _, h := range r.hostnames {
+		if both, ok := intersectHosts(h, l.hostname); ok {
+			l.routes.set(both, h, r.matches)
+			r.taken = true
+		}
+	}
 }
 
 func reportGateway(name types.NamespacedName, l *listener, policies []*policy) {
@@ -105,49 +160,27 @@ func reportGateway(name types.NamespacedName, l *listener, policies []*policy) {
 	}
 }
 
-// admit adds a route to a listener that it names and that admits it.
-func (c *gatewayCompiler) admit(g *gatewayv1.Gateway, in *gatewayv1.Listener, l *listener, r *compiledRoute) {
-	if !slices.ContainsFunc(r.parents, func(p gatewayv1.ParentReference) bool { return names(p, r.namespace, g, in) }) || !c.allows(g, in, r) {
-		return
-	}
-	if len(r.hostnames) == 0 {
-		l.routes.set(l.hostname, r.matches)
-		return
-	}
-	for _, h := range r.hostnames {
-		if both, ok := intersectHosts(h, l.hostname); ok {
-			l.routes.set(both, r.matches)
+// listenerSets stands for the listeners that ListenerSets add to a Gateway. They are not read, so whatever routes they
+// may bring counts beside what surely is meant; nil where there is none.
+func (c *gatewayCompiler) listenerSets(g *gatewayv1.Gateway) *listener {
+	l := &listener{unread: true}
+	allowed := valueOr(valueOr(g.Spec.AllowedListeners, gatewayv1.AllowedListeners{}).Namespaces, gatewayv1.ListenerNamespaces{})
+	found := false
+	for _, r := range c.routes {
+		if slices.ContainsFunc(r.parents, func(p gatewayv1.ParentReference) bool {
+			namespace := string(valueOr(p.Namespace, gatewayv1.Namespace(r.namespace)))
+			return strings.HasSuffix(string(valueOr(p.Kind, kindGateway)), "ListenerSet") &&
+				c.selects(valueOr(allowed.From, gatewayv1.NamespacesFromNone), allowed.Selector, g.Namespace, namespace)
+		}) {
+			l.add(r)
+			found = true
 		}
 	}
-}
-
-// names tells whether a parent reference of a route in namespace names the listener.
-func names(p gatewayv1.ParentReference, namespace string, g *gatewayv1.Gateway, l *gatewayv1.Listener) bool {
-	return valueOr(p.Group, gatewayv1.GroupName) == gatewayv1.GroupName && valueOr(p.Kind, kindGateway) == kindGateway &&
-		string(valueOr(p.Namespace, gatewayv1.Namespace(namespace))) == g.Namespace && string(p.Name) == g.Name &&
-		(p.SectionName == nil || *p.SectionName == l.Name) && (p.Port == nil || *p.Port == l.Port)
-}
-
-// allows tells whether the listener admits routes of that kind and namespace.
-func (c *gatewayCompiler) allows(g *gatewayv1.Gateway, l *gatewayv1.Listener, r *compiledRoute) bool {
-	allowed := valueOr(l.AllowedRoutes, gatewayv1.AllowedRoutes{})
-	if len(allowed.Kinds) > 0 && !slices.ContainsFunc(allowed.Kinds, func(k gatewayv1.RouteGroupKind) bool {
-		return string(k.Kind) == r.kind && valueOr(k.Group, gatewayv1.GroupName) == gatewayv1.GroupName
-	}) {
-		return false
+	if !found {
+		return nil
 	}
-	from := valueOr(allowed.Namespaces, gatewayv1.RouteNamespaces{})
-	switch valueOr(from.From, gatewayv1.NamespacesFromSame) {
-	case gatewayv1.NamespacesFromAll:
-		return true
-	case gatewayv1.NamespacesFromSelector:
-		selector, err := metav1.LabelSelectorAsSelector(from.Selector)
-		set, known := c.refs.namespaces[r.namespace]
-		return err == nil && known && selector.Matches(labels.Set(set))
-	case gatewayv1.NamespacesFromSame:
-		return r.namespace == g.Namespace
-	}
-	return false
+	l.ask(c.attached.of(target{kind: kindGateway, namespace: g.Namespace, name: g.Name}))
+	return l
 }
 
 // intersectHosts is the more specific of two host names, of which one takes all that the other does; an empty one takes
@@ -166,15 +199,21 @@ func intersectHosts(a, b string) (string, bool) {
 	return "", false
 }
 
-// takes tells how specific the listener's host name is for host: -1 where it does not take it.
-func (l *listener) takes(host string) int {
-	switch {
-	case l.hostname == "":
+// compareSpecificity puts exact names first, then the longer wildcard, then those that take every host.
+func compareSpecificity(a, b string) int {
+	rank := func(h string) int {
+		switch {
+		case h == "":
+			return 2 * maxHost
+		case strings.HasPrefix(h, "*."):
+			return 2*maxHost - len(h)
+		}
 		return 0
-	case l.hostname == host:
-		return 1000 + len(host)
-	case strings.HasPrefix(l.hostname, "*.") && strings.HasSuffix(host, l.hostname[1:]):
-		return len(l.hostname)
 	}
-	return -1
+	return rank(a) - rank(b)
+}
+
+// takes tells whether the listener's host name takes host.
+func (l *listener) takes(host string) bool {
+	return l.hostname == "" || l.hostname == host || strings.HasPrefix(l.hostname, "*.") && strings.HasSuffix(host, l.hostname[1:])
 }

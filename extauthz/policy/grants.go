@@ -34,37 +34,32 @@ func newGrants(namespaces []*corev1.Namespace) *grants {
 	return g
 }
 
-// owner is the namespace with the most specific grant that covers host, or contested; granted are all that have one.
-func (g *grants) owner(host string) (owner string, granted []string) {
+// closest are the namespaces with the most specific grant that covers host; granted are all that have one.
+func (g *grants) closest(host string) (closest, granted []string) {
 	for _, k := range append(suffixes(host), "*") {
 		namespaces := g.byHost[k]
-		switch {
-		case owner == "" && len(namespaces) == 1:
-			owner = namespaces[0]
-		case owner == "" && len(namespaces) > 1:
-			owner = contested
+		if len(closest) == 0 {
+			closest = namespaces
 		}
 		granted = append(granted, namespaces...)
 	}
-	return owner, granted
+	return closest, granted
 }
 
 // apply gives each policy the hosts that are its own, and reports the others. policies are written.
 //
-// A host that is granted more closely to another namespace is that one's. Where the closest grant is a wildcard that
-// several namespaces have, the host is the one's that names it, and nobody's where several do.
+// A host that is granted more closely to another namespace is that one's. What lies under a wildcard that several
+// namespaces have alike is shared as if there were no grants: any overlap is a conflict, which the oldest policy wins.
 func (g *grants) apply(policies []*policy) {
-	named := map[string][]string{} // by host, the namespaces whose policies name it with a grant
-	for _, p := range policies {
+	c := claims{owner: map[string]string{}, below: map[string][]string{}}
+	for _, p := range byAge(policies) {
 		for _, h := range p.draft.hosts {
-			if ns := p.ref.Namespace; g.covers(h.host, ns) && !slices.Contains(named[h.host], ns) {
-				named[h.host] = append(named[h.host], ns)
+			closest, granted := g.closest(h.host)
+			problem := g.refusal(h.host, p.ref.Namespace, closest, granted)
+			if problem == "" && len(closest) > 1 {
+				problem = c.claim(h.host, p)
 			}
-		}
-	}
-	for _, p := range policies {
-		for _, h := range p.draft.hosts {
-			if problem := g.refusal(h.host, p.ref.Namespace, named[h.host]); problem != "" {
+			if problem != "" {
 				p.problems.add(h.at, SeverityError, v1alpha1.ReasonHostConflict, problem)
 				continue
 			}
@@ -73,30 +68,28 @@ func (g *grants) apply(policies []*policy) {
 	}
 }
 
-// covers tells whether a grant of the namespace covers the host.
-func (g *grants) covers(host, namespace string) bool {
-	_, granted := g.owner(host)
-	return slices.Contains(granted, namespace)
-}
-
-// refusal says why a policy of the namespace may not speak for the host; empty where it may. named are the namespaces
-// that name it.
-func (g *grants) refusal(host, namespace string, named []string) string {
-	owner, granted := g.owner(host)
+// refusal says why a policy of the namespace may not speak for the host; empty where nothing but the same wildcard of
+// another namespace stands against it.
+func (g *grants) refusal(host, namespace string, closest, granted []string) string {
 	command := fmt.Sprintf("kubectl annotate namespace %s --overwrite %s='%s'", namespace, v1alpha1.HostsAnnotation, host)
 	switch {
 	case !slices.Contains(granted, namespace):
 		return fmt.Sprintf("%q: is not granted to namespace %q; whoever may edit Namespaces grants it, beside what stands there, with: %s", host, namespace, command)
-	case owner == namespace:
-		return ""
-	case owner != contested:
+	case !slices.Contains(closest, namespace):
 		return fmt.Sprintf("%q: is granted more closely to another namespace; grant it by its exact name with: %s", host, command)
 	case len(g.byHost[host]) > 1:
 		return fmt.Sprintf("%q: is granted to several namespaces alike, so it is nobody's; grant it to one", host)
-	case len(named) > 1:
-		return fmt.Sprintf("%q: several namespaces name it with the same wildcard grant, so it is nobody's; grant it to one by its exact name", host)
 	}
 	return ""
+}
+
+// owners are the namespaces that host is granted to most closely. A nil grants has granted nothing.
+func (g *grants) owners(host string) []string {
+	if g == nil {
+		return nil
+	}
+	closest, _ := g.closest(host)
+	return closest
 }
 
 // reserves tells whether the host was granted by its exact name. A nil grants reserves nothing.
@@ -111,7 +104,10 @@ func (g *grants) exact() iter.Seq2[string, string] {
 			return
 		}
 		for host := range g.byHost {
-			owner, _ := g.owner(host)
+			owner := contested
+			if closest, _ := g.closest(host); len(closest) == 1 {
+				owner = closest[0]
+			}
 			if g.reserves(host) && !yield(host, owner) {
 				return
 			}

@@ -23,7 +23,7 @@ type hostTables struct {
 	enforced *table
 	// all holds the DryRun rules too; the same as enforced where there are none.
 	all *table
-	// namespace that the host belongs to.
+	// namespace that the host, or what the policies are attached to, belongs to.
 	namespace string
 	// reserved: the host was granted by its exact name; no other namespace's wildcard speaks for it, even where there is
 	// no policy.
@@ -110,8 +110,8 @@ func (t *table) passesOver(req *Request) bool {
 	return c.reason == ReasonDryRun
 }
 
-// claims resolves who may speak for which host, where no grants say it: between namespaces, any overlap is a conflict,
-// which the oldest policy wins.
+// claims resolves who may speak for which host, where grants do not say it: between namespaces, any overlap is a
+// conflict, which the oldest policy wins.
 type claims struct {
 	// owner of each accepted host, by namespace.
 	owner map[string]string
@@ -119,29 +119,42 @@ type claims struct {
 	below map[string][]string
 }
 
-// ownHosts gives each policy the hosts that are its own, and reports the others. policies are written. Whoever enforces
-// more goes before the older: a policy that is tried out takes no host from one that is enforced.
+// ownHosts gives each policy the hosts that are its own, and reports the others. policies are written.
 func ownHosts(policies []*policy) {
-	byAge := slices.Clone(policies)
-	slices.SortStableFunc(byAge, func(a, b *policy) int {
-		return cmp.Or(cmp.Compare(a.trial(), b.trial()), a.created.Compare(b.created), a.compare(b))
-	})
 	c := claims{owner: map[string]string{}, below: map[string][]string{}}
-	for _, p := range byAge {
+	for _, p := range byAge(policies) {
 		for _, h := range p.draft.hosts {
-			if other, ok := c.conflict(h.host, p.ref.Namespace); ok {
-				which := "an older"
-				if p.trial() > 0 {
-					which = "an enforced or older"
-				}
-				p.problems.add(h.at, SeverityError, v1alpha1.ReasonHostConflict,
-					fmt.Sprintf("%q: namespace %q has %s policy for this host, or for one that overlaps it, and keeps it; agree on one namespace for the host", h.host, other, which))
+			if problem := c.claim(h.host, p); problem != "" {
+				p.problems.add(h.at, SeverityError, v1alpha1.ReasonHostConflict, problem)
 				continue
 			}
-			c.accept(h.host, p.ref.Namespace)
 			p.hosts = append(p.hosts, h.host)
 		}
 	}
+}
+
+// byAge is the order in which policies claim hosts. Whoever enforces more goes before the older: a policy that is tried
+// out takes no host from one that is enforced.
+func byAge(policies []*policy) []*policy {
+	out := slices.Clone(policies)
+	slices.SortStableFunc(out, func(a, b *policy) int {
+		return cmp.Or(cmp.Compare(a.trial(), b.trial()), a.created.Compare(b.created), a.compare(b))
+	})
+	return out
+}
+
+// claim takes the host for the policy's namespace, or says why another one keeps it.
+func (c *claims) claim(host string, p *policy) (problem string) {
+	other, taken := c.conflict(host, p.ref.Namespace)
+	if !taken {
+		c.accept(host, p.ref.Namespace)
+		return ""
+	}
+	which := "an older"
+	if p.trial() > 0 {
+		which = "an enforced or older"
+	}
+	return fmt.Sprintf("%q: namespace %q has %s policy for this host, or for one that overlaps it, and keeps it; agree on one namespace for the host", host, other, which)
 }
 
 // compareBool orders false before true.

@@ -97,7 +97,7 @@ const (
 
 // Reasons of problems, beside those of the API's conditions.
 const (
-	// ProblemNeverMatches: a rule that no request can land on.
+	// ProblemNeverMatches: a rule that no request can land on, or a route.
 	ProblemNeverMatches = "NeverMatches"
 	// ProblemGetWithoutHead: a rule names GET, and no rule on its path takes HEAD.
 	ProblemGetWithoutHead = "GetWithoutHead"

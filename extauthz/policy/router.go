@@ -2,185 +2,176 @@ package policy
 
 import (
 	"cmp"
-	"regexp"
 	"slices"
 	"strings"
-	"time"
 )
 
 // router tells on which rules of routes a request lands at one listener, by the precedence of the Gateway API.
 type router struct {
-	exact map[string][]routeMatch
-	wild  map[string][]routeMatch // by suffix, with the dot in front
-	any   []routeMatch
+	exact map[string]*bucket
+	wild  map[string]*bucket // by suffix, with the dot in front
+	any   *bucket
 }
 
-// routeMatch is one match of one rule of a route.
-type routeMatch struct {
-	rule *routeRule
-	path routePath
-	// method of the request; empty for any.
-	method  string
-	headers []routeValue
-	query   []routeValue
-	// index of the rule in its route, and of the match in its rule.
-	index, at int
+// bucket holds the matches of one host name, in the order of precedence.
+type bucket struct {
+	matches []routeMatch
+	// oldest is the kind of the oldest route, where both kinds share the host name, and otherwise empty. The Gateway API
+	// lets that kind alone be accepted; some data planes take both.
+	oldest string
+	// written are the host names as the routes have them, the most specific first, where these differ though the listener
+	// makes them one. The Gateway API ranks by what is written; some data planes by what they have become.
+	written []string
 }
 
-// routeRule is one rule of a route.
-type routeRule struct {
-	// route is "Kind namespace/name", and created when it was: ties between routes go by these.
-	route   string
-	created time.Time
-	// policies of the route and of the rule.
-	policies hostTables
-	// unbacked: it reaches no backend, such as a redirect to https.
-	unbacked bool
-}
-
-// routePathKind is how a route compares a path.
-type routePathKind uint8
-
-const (
-	routePathPrefix routePathKind = iota
-	routePathExact
-	routePathMethod     // the last segment: a method of whatever gRPC service
-	routePathExpression // RegularExpression: its dialect, and its rank, are the implementation's
-)
-
-type routePath struct {
-	kind  routePathKind
-	value string
-	re    *regexp.Regexp // nil where it does not compile, and then may match
-}
-
-// routeValue compares a header or a query parameter of a route.
-type routeValue struct {
-	name, value string
-	expression  bool
-	re          *regexp.Regexp
-}
-
-// holds tells whether the value may match, and whether that is sure.
-func (v *routeValue) holds(value string) (may, sure bool) {
-	if !v.expression {
-		return value == v.value, true
-	}
-	return v.re == nil || v.re.MatchString(value), false
-}
-
-func (p *routePath) holds(path string) (may, sure bool) {
-	switch p.kind {
-	case routePathExact:
-		return path == p.value, true
-	case routePathPrefix:
-		prefix := strings.TrimSuffix(p.value, "/")
-		return path == prefix || strings.HasPrefix(path, prefix+"/") || prefix == "", true
-	case routePathMethod:
-		i := strings.LastIndexByte(path, '/')
-		return i > 0 && path[i+1:] == p.value, true
-	}
-	return p.re == nil || p.re.MatchString(path), false
-}
-
-// takes tells whether the match may take the request, and whether that is sure.
-func (m *routeMatch) takes(req *Request, path string) (may, sure bool) {
-	may, sure = m.path.holds(path)
-	if !may || m.method != "" && m.method != req.in.Method {
-		return false, true
-	}
-	for i := range m.headers {
-		value, present := req.Header(m.headers[i].name)
-		ok, certain := m.headers[i].holds(value)
-		if !present || !ok {
-			return false, true
-		}
-		sure = sure && certain
-	}
-	for i := range m.query {
-		value, present, ambiguous := queryValue(req.query, m.query[i].name)
-		if ambiguous {
-			sure = false // implementations read it in different ways
-			continue
-		}
-		ok, certain := m.query[i].holds(value)
-		if !present || !ok {
-			return false, true
-		}
-		sure = sure && certain
-	}
-	return true, sure
-}
-
-// set adds the matches of a route for a host name, which may be a wildcard or empty for any.
-func (r *router) set(hostname string, matches []routeMatch) {
+// set adds a route for a host name, which may be a wildcard or empty for any. written is the one that the route has.
+func (r *router) set(hostname, written string, matches []routeMatch) {
+	b := &bucket{}
 	switch {
-	case hostname == "":
-		r.any = append(r.any, matches...)
+	case hostname == "" || hostname == "*":
+		if r.any == nil {
+			r.any = b
+		}
+		b = r.any
 	case strings.HasPrefix(hostname, "*."):
-		if r.wild == nil {
-			r.wild = map[string][]routeMatch{}
-		}
-		r.wild[hostname[1:]] = append(r.wild[hostname[1:]], matches...)
+		b = inBucket(&r.wild, hostname[1:], b)
 	default:
-		if r.exact == nil {
-			r.exact = map[string][]routeMatch{}
-		}
-		r.exact[hostname] = append(r.exact[hostname], matches...)
+		b = inBucket(&r.exact, hostname, b)
 	}
+	for _, m := range matches {
+		m.written = written
+		b.matches = append(b.matches, m)
+	}
+}
+
+func inBucket(m *map[string]*bucket, key string, otherwise *bucket) *bucket {
+	if *m == nil {
+		*m = map[string]*bucket{}
+	}
+	if b := (*m)[key]; b != nil {
+		return b
+	}
+	(*m)[key] = otherwise
+	return otherwise
 }
 
 // sort puts matches into the order of precedence. Call it before the first lookup.
 func (r *router) sort() {
-	slices.SortStableFunc(r.any, compareRouteMatches)
-	for _, m := range r.exact {
-		slices.SortStableFunc(m, compareRouteMatches)
+	for _, b := range r.exact {
+		b.sort()
 	}
-	for _, m := range r.wild {
-		slices.SortStableFunc(m, compareRouteMatches)
+	for _, b := range r.wild {
+		b.sort()
+	}
+	if r.any != nil {
+		r.any.sort()
 	}
 }
 
-// compareRouteMatches is the precedence of HTTPRoute: exact path, longest prefix, method, most headers, most query
-// parameters; then the oldest route, the first by name, the first rule.
+func (b *bucket) sort() {
+	slices.SortStableFunc(b.matches, compareRouteMatches)
+	if len(b.matches) == 0 {
+		return
+	}
+	oldest, mixed := b.matches[0].rule.route, false
+	for i := range b.matches {
+		r := b.matches[i].rule.route
+		if !slices.Contains(b.written, b.matches[i].written) {
+			b.written = append(b.written, b.matches[i].written)
+		}
+		mixed = mixed || r.kind != oldest.kind
+		if compareRoutes(r, oldest) < 0 {
+			oldest = r
+		}
+	}
+	if mixed {
+		b.oldest = oldest.kind
+	}
+	if slices.SortFunc(b.written, compareSpecificity); len(b.written) == 1 {
+		b.written = nil
+	}
+}
+
+// compareRouteMatches is the precedence of the Gateway API: exact path, longest prefix, method, most headers, most query
+// parameters; then the oldest route, the first by name, the first rule. A gRPC service goes before a method of any
+// service.
 func compareRouteMatches(a, b routeMatch) int {
 	return cmp.Or(
 		compareBool(b.path.kind == routePathExact, a.path.kind == routePathExact),
-		cmp.Compare(len(b.path.value), len(a.path.value)),
+		cmp.Compare(b.path.length(), a.path.length()),
+		compareBool(b.path.kind == routePathMethod, a.path.kind == routePathMethod),
 		compareBool(b.method != "", a.method != ""),
 		cmp.Compare(len(b.headers), len(a.headers)),
 		cmp.Compare(len(b.query), len(a.query)),
-		a.rule.created.Compare(b.rule.created),
-		strings.Compare(a.rule.route, b.rule.route),
+		compareRoutes(a.rule.route, b.rule.route),
 		cmp.Compare(a.index, b.index),
 		cmp.Compare(a.at, b.at),
 	)
 }
 
-// matches are those of the most specific host name that takes host.
-func (r *router) matches(host string) []routeMatch {
-	if m := r.exact[host]; m != nil {
-		return m
-	}
-	for i := 0; i < len(host) && len(r.wild) > 0; i++ {
-		if host[i] == '.' {
-			if m := r.wild[host[i:]]; m != nil {
-				return m
-			}
+func compareRoutes(a, b *route) int {
+	return cmp.Or(a.created.Compare(b.created), strings.Compare(a.name, b.name), strings.Compare(a.kind, b.kind))
+}
+
+// dotted tells whether the host was sent with a final dot. A proxy that shows it has not dropped it, and may find no route
+// by that name but one that takes every host.
+func (r *Request) dotted() bool {
+	name, _, _ := strings.Cut(r.in.Host, ":")
+	return strings.HasSuffix(name, ".")
+}
+
+// landOnPath are the rules on which the request lands. A path is looked up as it was sent, and decoded where that differs:
+// data planes do either.
+func (r *router) landOnPath(req *Request) []*routeRule {
+	rules := r.land(req, req.path, nil)
+	if strings.Contains(req.path, "%") {
+		if p, ok := splitPath(req.path, pathOptions{keepEncodedSlash: true, stripSemicolon: true}, nil); ok {
+			rules = r.land(req, p.String(), rules)
 		}
 	}
-	return r.any
+	return rules
 }
 
 // land appends the rules on which the request lands: one, where the Gateway API says so; all that could be meant, where
-// it leaves that open.
+// it leaves that open. What lands on no rule of a host name goes on to the next wider one, as some data planes do.
 func (r *router) land(req *Request, path string, out []*routeRule) []*routeRule {
-	found := false
-	matches := r.matches(req.host)
-	for i := range matches {
-		m := &matches[i]
+	out, sure := r.exact[req.host].land(req, path, out)
+	for i := 0; i < len(req.host) && !sure && len(r.wild) > 0; i++ {
+		if req.host[i] == '.' {
+			out, sure = r.wild[req.host[i:]].land(req, path, out)
+		}
+	}
+	if !sure || req.dotted() {
+		out, _ = r.any.land(req, path, out)
+	}
+	return out
+}
+
+// land appends the rules that take the request; sure is true where one of them surely does. A nil bucket has none.
+func (b *bucket) land(req *Request, path string, out []*routeRule) (rules []*routeRule, sure bool) {
+	if b == nil {
+		return out, false
+	}
+	out, sure = b.landAmong(req, path, nil, out)
+	if b.oldest != "" {
+		out, _ = b.landAmong(req, path, func(m *routeMatch) bool { return m.rule.route.kind == b.oldest }, out)
+	}
+	for i, found := 0, false; i < len(b.written) && !found; i++ {
+		out, found = b.landAmong(req, path, func(m *routeMatch) bool { return m.written == b.written[i] }, out)
+	}
+	return out, sure
+}
+
+// landAmong looks at the matches of which among is true; nil for all. Behind the first that surely takes the request,
+// only those count whose rank is open.
+func (b *bucket) landAmong(req *Request, path string, among func(*routeMatch) bool, out []*routeRule) (rules []*routeRule, found bool) {
+	for i := range b.matches {
+		m := &b.matches[i]
+		if found && m.path.kind != routePathExpression || among != nil && !among(m) {
+			continue
+		}
 		may, sure := m.takes(req, path)
-		if !may || found && sure {
+		if !may {
 			continue
 		}
 		found = found || sure
@@ -188,5 +179,5 @@ func (r *router) land(req *Request, path string, out []*routeRule) []*routeRule 
 			out = append(out, m.rule)
 		}
 	}
-	return out
+	return out, found
 }

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -46,6 +47,51 @@ func ParseScope(s string) (Scope, error) {
 		return Scope{Kind: ScopeGateway, Namespace: parts[1], Name: parts[2]}, nil
 	}
 	return Scope{}, fmt.Errorf("scope %q: must be namespace/NAMESPACE, service/NAMESPACE/NAME or gateway/NAMESPACE/NAME", s)
+}
+
+// Proxies says how a proxy is known that states no scope. The zero Proxies takes each for one that routes by Host.
+type Proxies struct {
+	// RequireScope refuses proxies that say nothing of what they speak for.
+	RequireScope bool
+	// FromPrincipal takes the namespace of a proxy's own SPIFFE principal for its scope.
+	FromPrincipal bool
+	// TrustDomain that a SPIFFE principal must be of; empty for any.
+	TrustDomain string
+	// Gateways are patterns of principals, "*" for one segment, of proxies that route by Host.
+	Gateways []string
+}
+
+// Scope of a proxy that states none; principal is its own. The Reason is empty, or says why its requests are refused.
+//
+// A gateway that is known by its principal has no scope, as one that says nothing, but has said who it is.
+func (p *Proxies) Scope(principal string) (Scope, Reason) {
+	if p.FromPrincipal {
+		if slices.ContainsFunc(p.Gateways, func(pattern string) bool { return MatchPrincipal(pattern, principal) }) {
+			return Scope{}, ""
+		}
+		if id, ok := strings.CutPrefix(principal, "spiffe://"); ok {
+			return p.spiffe(id)
+		}
+	}
+	if p.RequireScope {
+		return Scope{}, ReasonScopeRequired
+	}
+	return Scope{}, ""
+}
+
+// spiffe reads trust-domain/ns/NAMESPACE/sa/NAME, the identity that meshes give a workload. Any other SPIFFE identity
+// says nothing of a namespace, and to guess would be to let a neighbour in.
+func (p *Proxies) spiffe(id string) (Scope, Reason) {
+	parts := strings.Split(id, "/")
+	if len(parts) != 5 || parts[0] == "" || parts[1] != "ns" || parts[3] != "sa" || parts[4] == "" ||
+		p.TrustDomain != "" && parts[0] != p.TrustDomain {
+		return Scope{}, ReasonInvalidScope
+	}
+	scope, err := ParseScope("namespace/" + parts[2])
+	if err != nil {
+		return Scope{}, ReasonInvalidScope
+	}
+	return scope, ""
 }
 
 // isDNSLabelish tells whether s may name a Kubernetes object: lower-case letters, digits, "-" and ".".

@@ -2,7 +2,6 @@ package policy
 
 import (
 	"slices"
-	"strings"
 
 	"k8s.io/apimachinery/pkg/types"
 )
@@ -13,45 +12,49 @@ var refusesAll = &table{deny: ReasonNoPolicy}
 // tables appends the tables that have a say in req, by the scope that its proxy states: of hosts, of the route or
 // Service, and of the Gateway. Without all, tables whose policies are all DryRun do not count: they change no verdict.
 func (s *Snapshot) tables(req *Request, all bool, out []*table) []*table {
-	scope := req.in.Scope
+	scope, v := req.in.Scope, visit{req: req, all: all}
 	switch scope.Kind {
 	case ScopeService:
-		return appendTable(out, s.services[types.NamespacedName{Namespace: scope.Namespace, Name: scope.Name}].of(all))
+		return s.service(scope.Namespace, scope.Name).tables(&v, out)
 	case ScopeNamespace:
-		if x := s.namespaces[scope.Namespace]; x != nil {
-			out = appendTable(out, x.table(req, all))
+		hosts := s.namespaces[scope.Namespace]
+		if hosts == nil || s.hosts.exact[req.host].belongsElsewhere(scope.Namespace) {
+			hosts = &hostIndex{}
 		}
-		if len(s.services) > 0 {
-			name := serviceOf(req.host, scope.Namespace, s.opts.ClusterDomain)
-			out = appendTable(out, s.services[types.NamespacedName{Namespace: scope.Namespace, Name: name}].of(all))
+		if v, out = hosts.visit(req, all, out); len(s.services) > 0 {
+			out = s.service(scope.Namespace, serviceOf(req.host, scope.Namespace, s.opts.ClusterDomain)).tables(&v, out)
 		}
 		return out
 	}
-	out = appendTable(out, s.hosts.table(req, all))
-	switch {
-	case len(s.gateways) == 0:
-	case scope.Kind == ScopeGateway:
-		if g := s.gateways[types.NamespacedName{Namespace: scope.Namespace, Name: scope.Name}]; g != nil {
-			out, _ = g.tables(req, all, out)
-		}
-	default:
-		out = s.everyGateway(req, all, out)
+	if v, out = s.hosts.visit(req, all, out); len(s.gateways) == 0 {
+		return out
+	}
+	v.anyPort = s.opts.ClientAddress == ClientAddressXFF
+	if scope.Kind == ScopeGateway {
+		return s.gateways[types.NamespacedName{Namespace: scope.Namespace, Name: scope.Name}].tables(&v, out)
+	}
+	if !v.host && !v.tried {
+		v.owners = s.granted.owners(req.host)
+	}
+	for _, g := range s.gatewayOrder { // each could be meant, so what each says must hold
+		out = g.tables(&v, out)
+	}
+	if len(v.owners) > 0 && !v.owned {
+		out = appendTable(out, refusesAll) // nobody else opens what is granted to them
 	}
 	return out
 }
 
-// everyGateway appends the tables of all Gateways that could be meant. One that has nothing to say of the request does
-// not count beside one that has: a neighbour who copies a host name takes nothing away.
-func (s *Snapshot) everyGateway(req *Request, all bool, out []*table) []*table {
-	host := out
-	for _, g := range s.gatewayOrder {
-		if found, refused := g.tables(req, all, slices.Clip(host)); !refused {
-			for _, t := range found {
-				out = appendTable(out, t)
-			}
-		}
-	}
-	return out
+// visit appends the table of the host, and says what that leaves for the other levels.
+func (x *hostIndex) visit(req *Request, all bool, out []*table) (visit, []*table) {
+	host := x.table(req, all)
+	v := visit{req: req, all: all, host: host != nil, tried: host == nil && !all && x.table(req, true) != nil}
+	return v, appendTable(out, host)
+}
+
+// belongsElsewhere tells whether the host was granted by its exact name to another namespace.
+func (t hostTables) belongsElsewhere(namespace string) bool {
+	return t.reserved && t.namespace != namespace
 }
 
 func appendTable(out []*table, t *table) []*table {
@@ -61,8 +64,26 @@ func appendTable(out []*table, t *table) []*table {
 	return append(out, t)
 }
 
-// landing is a place of a Gateway on which a request may land: a listener and a rule of a route, nil where the Gateway
-// knows no route for it.
+// visit is a request at a Gateway or a Service.
+type visit struct {
+	req *Request
+	all bool
+	// host: policies of the host have a say; tried: they are all DryRun, so the host refuses nothing by itself.
+	host, tried bool
+	// anyPort: nothing tells by which port the request came in.
+	anyPort bool
+	// owners are the namespaces that the host is granted to most closely, where nothing but the host tells whose request
+	// it is; owned: some policy of theirs has a say.
+	owners []string
+	owned  bool
+}
+
+// hears notes whether the owners of the host have a say.
+func (v *visit) hears(t hostTables) {
+	v.owned = v.owned || t.all != nil && slices.Contains(v.owners, t.namespace)
+}
+
+// landing is a listener, and a rule of a route on which a request may land there; nil where the Gateway knows no route.
 type landing struct {
 	at   *listener
 	rule *routeRule
@@ -70,35 +91,38 @@ type landing struct {
 
 // tables appends the tables of every place at this Gateway on which the request may land: those of the route, and those
 // of the Gateway itself, which is asked where neither host nor route has a policy, or always where inheritance is
-// Required. refused is true where it may land on a backend and nobody has a policy for that; refusesAll stands among the
-// tables then.
-func (g *gateway) tables(req *Request, all bool, out []*table) (tables []*table, refused bool) {
-	host := len(out) > 0
-	for _, p := range g.land(req) {
+// Required. A place for which nobody has a policy refuses. A nil gateway knows no place.
+func (g *gateway) tables(v *visit, out []*table) []*table {
+	if g == nil {
+		return out
+	}
+	for _, p := range g.land(v) {
 		var route hostTables
 		if p.rule != nil {
 			route = p.rule.policies
 		}
-		out = appendTable(out, route.of(all))
-		if host || route.of(all) != nil {
-			out = appendTable(out, p.at.required.of(all))
+		out = appendTable(out, route.of(v.all))
+		v.hears(route)
+		if v.host || route.of(v.all) != nil {
+			out = appendTable(out, p.at.required.of(v.all))
 			continue
 		}
-		out = appendTable(out, p.at.asked.of(all))
+		out = appendTable(out, p.at.asked.of(v.all))
+		v.hears(p.at.asked)
 		// Where there are DryRun policies only, the place refuses nothing.
-		if p.rule != nil && !p.rule.unbacked && route.all == nil && p.at.asked.all == nil {
-			out, refused = appendTable(out, refusesAll), true
+		if p.rule != nil && !p.rule.unbacked && !v.tried && route.all == nil && p.at.asked.all == nil {
+			out = appendTable(out, refusesAll)
 		}
 	}
-	return out, refused
+	return out
 }
 
 // land are the places on which the request may land; where there is no route for it, the listeners that it may have
 // come in by.
-func (g *gateway) land(req *Request) []landing {
+func (g *gateway) land(v *visit) []landing {
 	var routed, unrouted []landing
-	for _, l := range g.meant(req) {
-		for _, rule := range l.land(req) {
+	for _, l := range g.meant(v) {
+		for _, rule := range l.routes.landOnPath(v.req) {
 			routed = append(routed, landing{l, rule})
 		}
 		unrouted = append(unrouted, landing{at: l})
@@ -109,46 +133,34 @@ func (g *gateway) land(req *Request) []landing {
 	return unrouted
 }
 
-// meant are the listeners that the request may have come in by: of each port the one with the most specific host name.
-// Nothing in a Check says the port, but where the proxy and its X-Forwarded-Proto agree on a scheme, listeners of the
-// other are not meant.
-func (g *gateway) meant(req *Request) []*listener {
-	scheme := req.in.Scheme
-	if forwarded, _ := req.Header("x-forwarded-proto"); forwarded != scheme {
+// meant are the listeners that the request may have come in by: of each port those with the most specific host name.
+// Nothing in a Check says the port. Where the scheme and X-Forwarded-Proto agree, listeners of the other scheme are not
+// meant; unless something in front of the proxy writes X-Forwarded headers, and so may say what came in by another port.
+func (g *gateway) meant(v *visit) []*listener {
+	scheme := v.req.in.Scheme
+	if forwarded, _ := v.req.Header("x-forwarded-proto"); v.anyPort || forwarded != scheme {
 		scheme = ""
 	}
-	if out := g.listening(req.host, scheme); len(out) > 0 || scheme == "" {
+	if out := g.listening(v.req, scheme); len(out) > 0 || scheme == "" {
 		return out
 	}
-	return g.listening(req.host, "") // something in front has ended the TLS
+	return g.listening(v.req, "") // something in front has ended the TLS
 }
 
-func (g *gateway) listening(host, scheme string) []*listener {
+// listening are the listeners that take the host. One that is less specific than another of its port is not meant.
+func (g *gateway) listening(req *Request, scheme string) []*listener {
 	var out []*listener
+	host, dotted := req.host, req.dotted()
 	for _, l := range g.listeners {
-		rank := l.takes(host)
-		if rank < 0 || scheme != "" && scheme != l.scheme {
+		if !l.takes(host) || scheme != "" && l.scheme != "" && scheme != l.scheme {
 			continue
 		}
-		i := slices.IndexFunc(out, func(o *listener) bool { return o.port == l.port })
-		switch {
-		case i < 0:
+		shadowed := slices.ContainsFunc(out, func(o *listener) bool {
+			return o.port == l.port && !o.unread && o.hostname != l.hostname
+		})
+		if !shadowed || l.unread || dotted && l.hostname == "" {
 			out = append(out, l)
-		case rank > out[i].takes(host):
-			out[i] = l
 		}
 	}
 	return out
-}
-
-// land are the rules on which the request lands at this listener. A path is looked up as it was sent, and decoded where
-// that differs: data planes do either.
-func (l *listener) land(req *Request) []*routeRule {
-	rules := l.routes.land(req, req.path, nil)
-	if strings.Contains(req.path, "%") {
-		if p, ok := splitPath(req.path, pathOptions{keepEncodedSlash: true, stripSemicolon: true}, nil); ok {
-			rules = l.routes.land(req, p.String(), rules)
-		}
-	}
-	return rules
 }

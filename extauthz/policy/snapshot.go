@@ -18,8 +18,10 @@ type Snapshot struct {
 	// hosts of all namespaces, and of each.
 	hosts      hostIndex
 	namespaces map[string]*hostIndex
+	// granted are the hosts that namespaces were granted; nil where nothing is granted.
+	granted *grants
 	// services and gateways that policies are attached to, directly or through routes.
-	services     map[types.NamespacedName]hostTables
+	services     map[types.NamespacedName]*service
 	gateways     map[types.NamespacedName]*gateway
 	gatewayOrder []*gateway
 }
@@ -55,7 +57,7 @@ func (s *Snapshot) index(policies []*policy, granted *grants) {
 			byHost[h] = append(byHost[h], p)
 		}
 	}
-	s.namespaces = map[string]*hostIndex{}
+	s.namespaces, s.granted = map[string]*hostIndex{}, granted
 	// Hosts of one policy alone share its tables.
 	alone := map[*policy]hostTables{}
 	for _, h := range hosts {

@@ -1,11 +1,9 @@
 package policy
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
@@ -174,34 +172,7 @@ func tablesOf(policies []*policy) hostTables {
 	if len(policies) == 0 {
 		return hostTables{}
 	}
-	return newHostTables(policies)
-}
-
-// indexServices builds the tables of Services.
-func (s *Snapshot) indexServices(a attachments) {
-	for t, policies := range a {
-		if t.kind != kindService {
-			continue
-		}
-		if s.services == nil {
-			s.services = map[types.NamespacedName]hostTables{}
-		}
-		tables := tablesOf(policies)
-		reportHost(t.name+"."+t.namespace+".svc", policies, tables.all)
-		s.services[types.NamespacedName{Namespace: t.namespace, Name: t.name}] = tables
-	}
-}
-
-// serviceOf is the name of the Service of a namespace for which a host stands: its cluster DNS names, from the short one
-// to the fully qualified.
-func serviceOf(host, namespace, clusterDomain string) string {
-	suffix := "." + namespace
-	for _, s := range []string{suffix + ".svc." + cmp.Or(clusterDomain, "cluster.local"), suffix + ".svc", suffix, ""} {
-		if n := len(host) - len(s); n > 0 && host[n:] == s {
-			if name := host[:n]; isDNSLabelish(name) && !slices.Contains([]byte(name), '.') {
-				return name
-			}
-		}
-	}
-	return ""
+	out := newHostTables(policies)
+	out.namespace = policies[0].ref.Namespace
+	return out
 }
