@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -75,6 +76,15 @@ func (p *pod) eventually(t *testing.T, what string, holds func(context.Context) 
 	}
 }
 
+// eventually waits until something holds.
+func eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	err := wait.PollUntilContextTimeout(t.Context(), 50*time.Millisecond, time.Minute, true, func(context.Context) (bool, error) { return holds(), nil })
+	if err != nil {
+		t.Fatalf("waiting until %s: %v", what, err)
+	}
+}
+
 // grantHost lets the namespace default name a host.
 func (c cluster) grantHost(t *testing.T, host string) {
 	t.Helper()
@@ -105,12 +115,16 @@ type pod struct {
 	done  chan error
 }
 
-// startPod starts the binary. Only addresses differ from the pod's, and where it finds the API server.
-func startPod(t *testing.T, c cluster, binary string, arguments []string) *pod {
+// startPod starts the binary. Only addresses differ from the pod's, and where it finds the API server; of an argument
+// that stands there twice, the last counts.
+func startPod(t *testing.T, c cluster, binary string, arguments []string, more ...string) *pod {
 	t.Helper()
 	p := &pod{admin: freeAddress(t), log: new(lockedBuffer), done: make(chan error, 1)}
-	arguments = append(arguments, "--kubeconfig="+c.kubeconfigOfPod(t), "--grpc-address="+freeAddress(t), "--admin-address="+p.admin,
-		"--webhook-address="+freeAddress(t))
+	arguments = slices.Concat(arguments, []string{"--kubeconfig=" + c.kubeconfigOfPod(t), "--grpc-address=" + freeAddress(t),
+		"--admin-address=" + p.admin}, more)
+	if slices.ContainsFunc(arguments, func(a string) bool { return strings.HasPrefix(a, "--webhook-address=") }) {
+		arguments = append(arguments, "--webhook-address="+freeAddress(t))
+	}
 	p.cmd = exec.Command(binary, arguments...)
 	p.cmd.Env = []string{"SALLYPORT_NAMESPACE=sallyport", "PATH=" + os.Getenv("PATH")}
 	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
