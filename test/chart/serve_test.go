@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -107,20 +108,35 @@ func answers(ctx context.Context, url string) bool {
 	return err == nil && resp.Body.Close() == nil && resp.StatusCode == http.StatusOK
 }
 
+// metric tells whether a pod shows a line among its metrics.
+func (p *pod) metric(ctx context.Context, line string) bool {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.admin+"/metrics", nil)
+	if err != nil {
+		return false
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return false
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	return err == nil && strings.Contains("\n"+string(text), "\n"+line+"\n")
+}
+
 // pod is a process in a pod's stead.
 type pod struct {
-	cmd   *exec.Cmd
-	admin string // address
-	log   *lockedBuffer
-	done  chan error
+	cmd         *exec.Cmd
+	grpc, admin string // addresses
+	log         *lockedBuffer
+	done        chan error
 }
 
 // startPod starts the binary. Only addresses differ from the pod's, and where it finds the API server; of an argument
 // that stands there twice, the last counts.
 func startPod(t *testing.T, c cluster, binary string, arguments []string, more ...string) *pod {
 	t.Helper()
-	p := &pod{admin: freeAddress(t), log: new(lockedBuffer), done: make(chan error, 1)}
-	arguments = slices.Concat(arguments, []string{"--kubeconfig=" + c.kubeconfigOfPod(t), "--grpc-address=" + freeAddress(t),
+	p := &pod{grpc: freeAddress(t), admin: freeAddress(t), log: new(lockedBuffer), done: make(chan error, 1)}
+	arguments = slices.Concat(arguments, []string{"--kubeconfig=" + c.kubeconfigOfPod(t), "--grpc-address=" + p.grpc,
 		"--admin-address=" + p.admin}, more)
 	if slices.ContainsFunc(arguments, func(a string) bool { return strings.HasPrefix(a, "--webhook-address=") }) {
 		arguments = append(arguments, "--webhook-address="+freeAddress(t))
@@ -155,6 +171,15 @@ func (p *pod) stop(t *testing.T) {
 	case <-time.After(30 * time.Second):
 		t.Error("does not end within its grace")
 	}
+}
+
+// kill ends it as a crash does.
+func (p *pod) kill(t *testing.T) {
+	t.Helper()
+	if err := p.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = <-p.done // that it was killed
 }
 
 // kubeconfigOfPod has a token of the chart's ServiceAccount, and no other credential.
