@@ -153,9 +153,14 @@ func (c *Cluster) publishChanges(ctx context.Context) {
 	if !c.waitWhole(ctx) {
 		return
 	}
-	for {
+	duty := newDutyCycle(time.Now())
+	for first := true; ; first = false {
+		begin := time.Now()
 		if err := c.publisher.Publish(ctx); err != nil && ctx.Err() == nil {
 			time.AfterFunc(publishAgain, c.wake)
+		}
+		if !first && pause(ctx, duty.rest(begin, time.Now())) != nil { // the first waits for keys, which is no work
+			return
 		}
 		select {
 		case <-ctx.Done():

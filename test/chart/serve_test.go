@@ -179,7 +179,9 @@ func (p *pod) kill(t *testing.T) {
 	if err := p.cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	_ = <-p.done // that it was killed
+	if err := <-p.done; err == nil {
+		t.Error("it had ended by itself")
+	}
 }
 
 // kubeconfigOfPod has a token of the chart's ServiceAccount, and no other credential.
