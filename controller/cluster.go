@@ -70,9 +70,9 @@ type Cluster struct {
 	leading         atomic.Bool
 	published       atomic.Pointer[Published]
 
-	changes chan struct{} // the one key of the queue: something changed
-	lookNow chan struct{} // a kind may have gone
-	absent  map[schema.GroupVersionKind]int
+	changes chan struct{}                         // the one key of the queue: something changed
+	lookNow chan struct{}                         // a kind may have gone
+	absent  map[schema.GroupVersionKind]time.Time // since when
 
 	mu     sync.Mutex
 	stores map[schema.GroupVersionKind]*store // of the kinds that are watched
@@ -93,7 +93,7 @@ func NewCluster(config ClusterConfig) (*Cluster, error) {
 		config.Now = time.Now
 	}
 	c := &Cluster{
-		config: config, kinds: clusterKinds(), absent: map[schema.GroupVersionKind]int{},
+		config: config, kinds: clusterKinds(), absent: map[schema.GroupVersionKind]time.Time{},
 		changes: make(chan struct{}, 1), lookNow: make(chan struct{}, 1), stores: map[schema.GroupVersionKind]*store{},
 	}
 	var err error

@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -28,6 +29,10 @@ func (c *Cluster) connect() error {
 	watching.QPS = -1 // reads are few, and the API server has its own fairness
 	asking := rest.CopyConfig(watching)
 	asking.Timeout = answerTimeout
+	watching.Wrap(func(next http.RoundTripper) http.RoundTripper {
+		failed := func(kind string) { c.metrics.watchFailures.WithLabelValues(kind).Inc() }
+		return &watchTransport{next, failed, c.kinds}
+	})
 	if c.clients, err = kubernetes.NewForConfig(asking); err != nil {
 		return fmt.Errorf("connecting: %w", err)
 	}
@@ -106,7 +111,9 @@ func (c *Cluster) watchFailed(ctx context.Context, r *toolscache.Reflector, err 
 		return // watched from the start, as it should be after a while
 	}
 	kind := kindOfType(c.kinds, r.TypeDescription())
-	c.metrics.watchFailures.WithLabelValues(kind).Inc()
+	if answeredBadly(err) {
+		c.metrics.watchFailures.WithLabelValues(kind).Inc()
+	}
 	c.config.Log.V(1).Info("Objects cannot be watched, trying again", "kind", kind, "error", err.Error())
 	if apierrors.IsNotFound(err) {
 		select {
@@ -116,6 +123,9 @@ func (c *Cluster) watchFailed(ctx context.Context, r *toolscache.Reflector, err 
 	}
 }
 
+// kindReference stands for Secrets and ConfigMaps among the kinds.
+const kindReference = "Reference"
+
 // kindOfType is the kind of which an informer says its type; Reference for Secrets and ConfigMaps.
 func kindOfType(kinds []clusterKind, name string) string {
 	for _, k := range kinds {
@@ -123,5 +133,5 @@ func kindOfType(kinds []clusterKind, name string) string {
 			return k.Kind
 		}
 	}
-	return "Reference"
+	return kindReference
 }

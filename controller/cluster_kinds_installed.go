@@ -13,9 +13,9 @@ import (
 const (
 	// DefaultLookInterval is how often a cluster is asked which of the optional kinds it has.
 	DefaultLookInterval = 10 * time.Second
-	// absences is how often in a row a kind must be absent before its objects no longer count: an API server that is
-	// starting may not know all of its CRDs yet.
-	absences = 3
+	// absences is how many LookIntervals a kind must be absent before its objects no longer count, however often somebody
+	// looks: an API server that is starting, or is one of several, may not know all of its CRDs yet.
+	absences = 2
 	// firstLookAgain is how soon an API server that does not answer is asked again, as long as nothing is published.
 	firstLookAgain = time.Second
 )
@@ -97,7 +97,12 @@ func (c *Cluster) look(ctx context.Context) error {
 			}
 			continue
 		}
-		if c.absent[k.GroupVersionKind]++; c.absent[k.GroupVersionKind] >= absences {
+		since, known := c.absent[k.GroupVersionKind]
+		if !known {
+			since = c.config.Now()
+			c.absent[k.GroupVersionKind] = since
+		}
+		if c.config.Now().Sub(since) >= absences*c.config.LookInterval {
 			c.forget(ctx, k)
 		}
 	}
