@@ -226,6 +226,12 @@ func (c *Cluster) Objects() (policy.Objects, policy.Options, bool) {
 	return p.Listing.Objects, c.config.Options, true
 }
 
+// Referred reads the Secrets and ConfigMaps that the providers of objects name, which need not be stored, as they are now,
+// in the place of those in it. The error says that something could not be read. Safe for concurrent use.
+func (c *Cluster) Referred(ctx context.Context, objects *policy.Objects) error {
+	return c.references.lookUp(ctx, objects, c.config.Options.OwnNamespace)
+}
+
 // Leading tells whether this replica writes status. Safe for concurrent use.
 func (c *Cluster) Leading() bool { return c.leading.Load() }
 

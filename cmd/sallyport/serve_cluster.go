@@ -111,7 +111,8 @@ func (s *service) newCluster(options policy.Options, snapshot *atomic.Pointer[po
 		return fmt.Errorf("connecting: %w", err)
 	}
 	s.webhook, err = newWebhook(webhookConfig{
-		flags: &s.flags.webhook, namespace: options.OwnNamespace, client: clients, objects: s.cluster.Objects, log: s.log,
+		flags: &s.flags.webhook, namespace: options.OwnNamespace, client: clients, objects: s.cluster.Objects,
+		referred: s.cluster.Referred, log: s.log, metrics: s.registry,
 	})
 	return err
 }
