@@ -114,7 +114,8 @@ func (s *shelf) savedAt() []time.Duration {
 	return append([]time.Duration(nil), s.saves...)
 }
 
-// keeping is a running keyState with the keeper that it keeps, for a test in a bubble.
+// keeping is a running keyState with the keeper that it keeps, for a test in a bubble: there time.Sleep lets time pass, and
+// takes none.
 type keeping struct {
 	*keyState
 	log  []string // after stop
