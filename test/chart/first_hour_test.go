@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -56,10 +57,17 @@ func TestFirstHour(t *testing.T) {
 	}
 	h.check(t, h.requests(t))
 	h.checkLogs(t)
+	eventually(t, "Sallyport has written what is its own", func() bool {
+		left := h.left(t)
+		return slices.Contains(left, "ConfigMap sallyport-keys with 1") && slices.Contains(left, "Secret sallyport-webhook with 3")
+	})
 
-	// Remove it. The policies stay, and Envoy lets nobody in.
+	// Remove it. The policies stay, nothing else does, and Envoy lets nobody in.
 	h.helm(t, "uninstall", "sallyport")
 	h.stop(t)
+	if left := h.left(t); len(left) > 0 {
+		t.Errorf("the uninstall leaves %q", left)
+	}
 	h.shows(t, "authpolicies", `orders ["orders.example.com"] 2 True True`)
 	h.check(t, []request{{name: "nobody to ask", path: "/v1/orders", token: reader.token, status: 503}})
 }

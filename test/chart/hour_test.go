@@ -17,6 +17,8 @@ import (
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/wait"
@@ -241,6 +243,29 @@ func (h *hour) shows(t *testing.T, resource, want string) {
 		}
 	}()
 	eventually(t, "kubectl get "+resource+" shows "+want, func() bool { last = h.get(t, resource); return last == want })
+}
+
+// left is what there is in the namespace of the release that holds something, or could: kind, name and how many entries.
+func (h *hour) left(t *testing.T) (out []string) {
+	t.Helper()
+	var secrets corev1.SecretList
+	var configMaps corev1.ConfigMapList
+	var leases coordinationv1.LeaseList
+	for _, list := range []client.ObjectList{&secrets, &configMaps, &leases} {
+		if err := h.List(t.Context(), list, client.InNamespace("sallyport")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, s := range secrets.Items {
+		out = append(out, fmt.Sprintf("Secret %s with %d", s.Name, len(s.Data)))
+	}
+	for _, c := range configMaps.Items {
+		out = append(out, fmt.Sprintf("ConfigMap %s with %d", c.Name, len(c.Data)))
+	}
+	for _, l := range leases.Items {
+		out = append(out, "Lease "+l.Name)
+	}
+	return out
 }
 
 // checkLogs: no right was missing so far.
