@@ -8,6 +8,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/sallyport/sallyport/api/v1alpha1"
 )
 
 const (
@@ -48,21 +50,34 @@ func markInstalled(out map[schema.GroupVersionKind]bool, gv schema.GroupVersion,
 	}
 }
 
-// firstLook watches every kind that is there, however long that takes to find out.
+// firstLook watches every kind that is there, however long that takes to find out. Kinds of our own that are absent are
+// waited for: to be ready without them would be to refuse every request.
 func (c *Cluster) firstLook(ctx context.Context) error {
 	for {
 		err := c.look(ctx)
-		if err == nil {
+		if err == nil && !c.ownMayCome() {
 			return nil
 		}
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		c.config.Log.Error(err, "The API server cannot be asked, trying again")
-		if err := pause(ctx, firstLookAgain); err != nil {
+		if err != nil {
+			c.config.Log.Error(err, "The API server cannot be asked, trying again")
+		}
+		if err := pause(ctx, min(firstLookAgain, c.config.LookInterval)); err != nil {
 			return err
 		}
 	}
+}
+
+// ownMayCome tells whether a kind of our own is absent, and not yet for as long as it takes to count as not installed.
+func (c *Cluster) ownMayCome() bool {
+	for kind, since := range c.absent {
+		if kind.Group == v1alpha1.GroupVersion.Group && c.config.Now().Sub(since) < absences*c.config.LookInterval {
+			return true
+		}
+	}
+	return false
 }
 
 // keepLooking watches kinds that come, and forgets those that are gone.
