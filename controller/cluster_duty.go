@@ -3,8 +3,9 @@ package controller
 import "time"
 
 const (
-	// mostCredit is how long publishing may go on without a rest: some hundred edits in a row, among ten thousand policies.
-	mostCredit = 5 * time.Second
+	// mostCredit is how long publishing may go on without a rest: some hundred edits one after the other, among ten thousand
+	// policies.
+	mostCredit = 10 * time.Second
 	// longestRest bounds how long a change waits because of those before it.
 	longestRest = time.Second
 )
