@@ -3,7 +3,6 @@ package controller
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -29,10 +28,6 @@ func (c *Cluster) connect() error {
 	watching.QPS = -1 // reads are few, and the API server has its own fairness
 	asking := rest.CopyConfig(watching)
 	asking.Timeout = answerTimeout
-	watching.Wrap(func(next http.RoundTripper) http.RoundTripper {
-		failed := func(kind string) { c.metrics.watchFailures.WithLabelValues(kind).Inc() }
-		return &watchTransport{next, failed, c.kinds}
-	})
 	if c.clients, err = kubernetes.NewForConfig(asking); err != nil {
 		return fmt.Errorf("connecting: %w", err)
 	}

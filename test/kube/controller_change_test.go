@@ -216,15 +216,13 @@ func TestOutageOfTheAPIServerChangesNoVerdict(t *testing.T) {
 			}
 		}
 	}()
-	failures := r.metric(t, "sallyport_watch_failures_total")
 	c.crashAPIServer(t)
 	asked.Store(0)
 	c.waitUntil(t, "requests during the outage, and the last contact to grow old", func(context.Context) error {
 		contact := r.metric(t, "sallyport_cluster_contact_timestamp_seconds")
 		age := time.Since(time.UnixMicro(int64(contact * 1e6)))
-		failed := r.metric(t, "sallyport_watch_failures_total") - failures
-		if n := asked.Load(); n < 1000 || contact == 0 || age < 2*time.Second || failed < 3 {
-			return fmt.Errorf("there were %d, the contact was %s ago, %v watches failed", n, age, failed)
+		if n := asked.Load(); n < 1000 || contact == 0 || age < 2*time.Second {
+			return fmt.Errorf("there were %d, the contact was %s ago", n, age)
 		}
 		return nil
 	})
