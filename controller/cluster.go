@@ -70,9 +70,9 @@ type Cluster struct {
 	leading         atomic.Bool
 	published       atomic.Pointer[Published]
 
-	changes chan struct{} // the one key of the queue: something changed
-	lookNow chan struct{} // a kind may have gone
-	absent  map[schema.GroupVersionKind]int
+	changes chan struct{}                         // the one key of the queue: something changed
+	lookNow chan struct{}                         // a kind may have gone
+	absent  map[schema.GroupVersionKind]time.Time // since when
 
 	mu     sync.Mutex
 	stores map[schema.GroupVersionKind]*store // of the kinds that are watched
@@ -93,7 +93,7 @@ func NewCluster(config ClusterConfig) (*Cluster, error) {
 		config.Now = time.Now
 	}
 	c := &Cluster{
-		config: config, kinds: clusterKinds(), absent: map[schema.GroupVersionKind]int{},
+		config: config, kinds: clusterKinds(), absent: map[schema.GroupVersionKind]time.Time{},
 		changes: make(chan struct{}, 1), lookNow: make(chan struct{}, 1), stores: map[schema.GroupVersionKind]*store{},
 	}
 	var err error
@@ -153,9 +153,14 @@ func (c *Cluster) publishChanges(ctx context.Context) {
 	if !c.waitWhole(ctx) {
 		return
 	}
-	for {
+	duty := newDutyCycle(time.Now())
+	for first := true; ; first = false {
+		begin := time.Now()
 		if err := c.publisher.Publish(ctx); err != nil && ctx.Err() == nil {
 			time.AfterFunc(publishAgain, c.wake)
+		}
+		if !first && pause(ctx, duty.rest(begin, time.Now())) != nil { // the first waits for keys, which is no work
+			return
 		}
 		select {
 		case <-ctx.Done():
@@ -219,6 +224,12 @@ func (c *Cluster) Objects() (policy.Objects, policy.Options, bool) {
 		return policy.Objects{}, c.config.Options, false
 	}
 	return p.Listing.Objects, c.config.Options, true
+}
+
+// Referred reads the Secrets and ConfigMaps that the providers of objects name, which need not be stored, as they are now,
+// in the place of those in it. The error says that something could not be read. Safe for concurrent use.
+func (c *Cluster) Referred(ctx context.Context, objects *policy.Objects) error {
+	return c.references.lookUp(ctx, objects, c.config.Options.OwnNamespace)
 }
 
 // Leading tells whether this replica writes status. Safe for concurrent use.

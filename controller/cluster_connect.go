@@ -106,7 +106,9 @@ func (c *Cluster) watchFailed(ctx context.Context, r *toolscache.Reflector, err 
 		return // watched from the start, as it should be after a while
 	}
 	kind := kindOfType(c.kinds, r.TypeDescription())
-	c.metrics.watchFailures.WithLabelValues(kind).Inc()
+	if answeredBadly(err) {
+		c.metrics.watchFailures.WithLabelValues(kind).Inc()
+	}
 	c.config.Log.V(1).Info("Objects cannot be watched, trying again", "kind", kind, "error", err.Error())
 	if apierrors.IsNotFound(err) {
 		select {
@@ -116,6 +118,9 @@ func (c *Cluster) watchFailed(ctx context.Context, r *toolscache.Reflector, err 
 	}
 }
 
+// kindReference stands for Secrets and ConfigMaps among the kinds.
+const kindReference = "Reference"
+
 // kindOfType is the kind of which an informer says its type; Reference for Secrets and ConfigMaps.
 func kindOfType(kinds []clusterKind, name string) string {
 	for _, k := range kinds {
@@ -123,5 +128,5 @@ func kindOfType(kinds []clusterKind, name string) string {
 			return k.Kind
 		}
 	}
-	return "Reference"
+	return kindReference
 }

@@ -8,14 +8,16 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/sallyport/sallyport/api/v1alpha1"
 )
 
 const (
 	// DefaultLookInterval is how often a cluster is asked which of the optional kinds it has.
 	DefaultLookInterval = 10 * time.Second
-	// absences is how often in a row a kind must be absent before its objects no longer count: an API server that is
-	// starting may not know all of its CRDs yet.
-	absences = 3
+	// absences is how many LookIntervals a kind must be absent before its objects no longer count, however often somebody
+	// looks: an API server that is starting, or is one of several, may not know all of its CRDs yet.
+	absences = 2
 	// firstLookAgain is how soon an API server that does not answer is asked again, as long as nothing is published.
 	firstLookAgain = time.Second
 )
@@ -48,21 +50,34 @@ func markInstalled(out map[schema.GroupVersionKind]bool, gv schema.GroupVersion,
 	}
 }
 
-// firstLook watches every kind that is there, however long that takes to find out.
+// firstLook watches every kind that is there, however long that takes to find out. Kinds of our own that are absent are
+// waited for: to be ready without them would be to refuse every request.
 func (c *Cluster) firstLook(ctx context.Context) error {
 	for {
 		err := c.look(ctx)
-		if err == nil {
+		if err == nil && !c.ownMayCome() {
 			return nil
 		}
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		c.config.Log.Error(err, "The API server cannot be asked, trying again")
-		if err := pause(ctx, firstLookAgain); err != nil {
+		if err != nil {
+			c.config.Log.Error(err, "The API server cannot be asked, trying again")
+		}
+		if err := pause(ctx, min(firstLookAgain, c.config.LookInterval)); err != nil {
 			return err
 		}
 	}
+}
+
+// ownMayCome tells whether a kind of our own is absent, and not yet for as long as it takes to count as not installed.
+func (c *Cluster) ownMayCome() bool {
+	for kind, since := range c.absent {
+		if kind.Group == v1alpha1.GroupVersion.Group && c.config.Now().Sub(since) < absences*c.config.LookInterval {
+			return true
+		}
+	}
+	return false
 }
 
 // keepLooking watches kinds that come, and forgets those that are gone.
@@ -97,7 +112,12 @@ func (c *Cluster) look(ctx context.Context) error {
 			}
 			continue
 		}
-		if c.absent[k.GroupVersionKind]++; c.absent[k.GroupVersionKind] >= absences {
+		since, known := c.absent[k.GroupVersionKind]
+		if !known {
+			since = c.config.Now()
+			c.absent[k.GroupVersionKind] = since
+		}
+		if c.config.Now().Sub(since) >= absences*c.config.LookInterval {
 			c.forget(ctx, k)
 		}
 	}

@@ -142,6 +142,28 @@ func (r *references) resolve(ctx context.Context, objs *policy.Objects, own stri
 	return missing
 }
 
+// lookUp puts what the providers of objs name, read anew, in the place of what objs has of it. It is for providers that
+// are not stored yet, and changes nothing of what is kept. The error says that something could not be read. Safe for
+// concurrent use.
+func (r *references) lookUp(ctx context.Context, objs *policy.Objects, own string) error {
+	objs.Secrets, objs.ConfigMaps = nil, nil
+	var failed error
+	for k := range wantedBy(objs, own) {
+		p := r.of(k.Namespace)
+		if p == nil || p.forbidden.Load() && !p.synced() {
+			continue // and the compile says that it may not be read
+		}
+		o, err := r.fetch(ctx, k)
+		switch {
+		case err == nil:
+			addReference(objs, o)
+		case !apierrors.IsNotFound(err):
+			failed = fmt.Errorf("reading %s %s: %w", k.kind, k.NamespacedName, err)
+		}
+	}
+	return failed
+}
+
 // content is one object as it is now, or, with an error, as it was last read.
 func (r *references) content(ctx context.Context, k referenceKey) (client.Object, error) {
 	p := r.of(k.Namespace)

@@ -187,7 +187,7 @@ func (w *statusWriter) changes(p *Published) []change {
 		}
 		var keys *KeyStatus
 		if ref.Kind != v1alpha1.KindAuthPolicy {
-			keys = w.cluster.keysOf(providers[providerName(ref)])
+			keys = w.cluster.keysOf(providers[providerName(ref)], report)
 		}
 		is := w.statusOf(ref, current)
 		to := wantedStatus(is, report, keys, current.GetGeneration(), now)

@@ -89,11 +89,11 @@ func providerName(ref policy.ObjectRef) string {
 	return ref.Kind + "/" + ref.Namespace + "/" + ref.Name
 }
 
-// keysOf is what is known about the keys of a provider; p is nil where it does not compile.
-func (c *Cluster) keysOf(p *token.Provider) *KeyStatus {
+// keysOf is what is known about the keys of a provider; p is nil where it does not compile, and the report says why.
+func (c *Cluster) keysOf(p *token.Provider, report *policy.ObjectReport) *KeyStatus {
 	switch {
 	case p == nil:
-		return &KeyStatus{Problem: "the provider does not compile"}
+		return &KeyStatus{Problem: firstError(report)}
 	case p.Static != nil:
 		return &KeyStatus{Ready: true, KeyIDs: p.Static.KeyIDs()}
 	case c.config.Keys != nil:
@@ -101,6 +101,16 @@ func (c *Cluster) keysOf(p *token.Provider) *KeyStatus {
 		return &keys
 	}
 	return &KeyStatus{}
+}
+
+// firstError is what is wrong first with an object that does not compile.
+func firstError(report *policy.ObjectReport) string {
+	for _, p := range report.Problems {
+		if p.Severity == policy.SeverityError {
+			return p.Field + ": " + p.Message
+		}
+	}
+	return "the provider does not compile"
 }
 
 func keysCondition(k KeyStatus) metav1.Condition {

@@ -59,35 +59,36 @@ func NewKeyState(config *rest.Config, namespace string) (*KeyState, error) {
 // Load returns what was saved last; nil where nothing was.
 func (s *KeyState) Load(ctx context.Context) ([]byte, error) {
 	held, err := s.get(ctx)
-	if err != nil || held == nil {
+	if err != nil {
 		return nil, err
 	}
-	text, ok := held.Data[keyStateEntry]
-	if !ok {
-		return nil, nil
-	}
-	return []byte(text), nil
+	return entryOf(held), nil
 }
 
-// Save replaces what was saved last, creating the ConfigMap where it is missing. Labels, annotations and other entries
-// stay. Nothing is written when data, of at most KeyStateLimit bytes, is there already.
-func (s *KeyState) Save(ctx context.Context, data []byte) error {
-	if len(data) > KeyStateLimit {
-		return fmt.Errorf("%d bytes are more than the ConfigMap %q holds", len(data), KeyStateName)
-	}
+// Save puts what change makes of what was saved last, nil where nothing was, in its place, and creates the ConfigMap
+// where it is missing. Labels, annotations and other entries stay. Where somebody else saves meanwhile, change is asked
+// again. Nothing is written when its answer, of at most KeyStateLimit bytes, is there already; its error ends Save.
+func (s *KeyState) Save(ctx context.Context, change func(held []byte) ([]byte, error)) error {
 	// Two leaders may overlap for a moment: the one that comes second sees a conflict, and looks again.
 	stale := func(err error) bool { return apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) }
-	err := retry.OnError(retry.DefaultRetry, stale, func() error { return s.replace(ctx, string(data)) })
+	err := retry.OnError(retry.DefaultRetry, stale, func() error { return s.replace(ctx, change) })
 	if err != nil {
 		return fmt.Errorf("writing ConfigMap %q: %w", KeyStateName, err)
 	}
 	return nil
 }
 
-func (s *KeyState) replace(ctx context.Context, text string) error {
+func (s *KeyState) replace(ctx context.Context, change func([]byte) ([]byte, error)) error {
 	held, err := s.get(ctx)
 	if err != nil {
 		return err
+	}
+	data, err := change(entryOf(held))
+	if err != nil {
+		return err
+	}
+	if len(data) > KeyStateLimit {
+		return fmt.Errorf("%d bytes are more than it holds", len(data))
 	}
 	if held == nil {
 		return s.client.Create(ctx, &corev1.ConfigMap{
@@ -95,17 +96,29 @@ func (s *KeyState) replace(ctx context.Context, text string) error {
 				Namespace: s.namespace, Name: KeyStateName,
 				Labels: map[string]string{"app.kubernetes.io/name": "sallyport", "app.kubernetes.io/component": "keys"},
 			},
-			Data: map[string]string{keyStateEntry: text},
+			Data: map[string]string{keyStateEntry: string(data)},
 		})
 	}
-	if now, ok := held.Data[keyStateEntry]; ok && now == text {
+	if now, ok := held.Data[keyStateEntry]; ok && now == string(data) {
 		return nil
 	}
 	if held.Data == nil {
 		held.Data = make(map[string]string)
 	}
-	held.Data[keyStateEntry] = text
+	held.Data[keyStateEntry] = string(data)
 	return s.client.Update(ctx, held)
+}
+
+// entryOf is what a ConfigMap holds; nil where it, or the entry, is missing.
+func entryOf(held *corev1.ConfigMap) []byte {
+	if held == nil {
+		return nil
+	}
+	text, ok := held.Data[keyStateEntry]
+	if !ok {
+		return nil
+	}
+	return []byte(text)
 }
 
 // get returns the ConfigMap, or nil where it is missing.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -84,8 +85,16 @@ func TestKeyState(t *testing.T) {
 			if data, err := s.Load(t.Context()); string(data) != tt.loads || err != nil || (data == nil) != (tt.loads == "") {
 				t.Errorf("Load = %q, %v, want %q", data, err, tt.loads)
 			}
-			if err := s.Save(t.Context(), []byte("new")); (err != nil) != tt.err {
+			var seen []string
+			err := s.Save(t.Context(), func(held []byte) ([]byte, error) {
+				seen = append(seen, string(held))
+				return []byte("new"), nil
+			})
+			if (err != nil) != tt.err {
 				t.Errorf("Save: %v, want error %t", err, tt.err)
+			}
+			if want := slices.Repeat([]string{tt.loads}, max(tt.writes, 1)); !slices.Equal(seen, want) {
+				t.Errorf("change saw %q, want %q", seen, want)
 			}
 			held, err := s.get(t.Context())
 			if err != nil || held == nil {
@@ -101,10 +110,19 @@ func TestKeyState(t *testing.T) {
 	}
 }
 
+// always is a change that makes data of whatever was there.
+func always(data []byte) func([]byte) ([]byte, error) {
+	return func([]byte) ([]byte, error) { return data, nil }
+}
+
 func TestKeyStateIsBounded(t *testing.T) {
 	s := &KeyState{client: fake.NewClientBuilder().Build(), namespace: "sallyport"}
-	if err := s.Save(t.Context(), make([]byte, KeyStateLimit+1)); err == nil {
+	if err := s.Save(t.Context(), always(make([]byte, KeyStateLimit+1))); err == nil {
 		t.Error("saved more than the limit")
+	}
+	refuses := errors.New("no")
+	if err := s.Save(t.Context(), func([]byte) ([]byte, error) { return nil, refuses }); !errors.Is(err, refuses) {
+		t.Errorf("Save = %v, want the error of change", err)
 	}
 	if data, err := s.Load(t.Context()); data != nil || err != nil {
 		t.Errorf("Load = %d bytes, %v, want none", len(data), err)
@@ -155,7 +173,7 @@ func TestKeyStateInACluster(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range [][]byte{[]byte("small"), full, []byte("small again")} {
-		if err := first.Save(t.Context(), want); err != nil {
+		if err := first.Save(t.Context(), always(want)); err != nil {
 			t.Fatal(err)
 		}
 		if data, err := second.Load(t.Context()); !bytes.Equal(data, want) || err != nil {

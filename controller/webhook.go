@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
 	admissionv1 "k8s.io/api/admission/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
@@ -26,10 +28,15 @@ type WebhookConfig struct {
 	// Objects are those of the cluster, as they were last compiled, and the options of the compile; false while there are
 	// none yet. It is called from one goroutine at a time. What it returns is only read.
 	Objects func() (policy.Objects, policy.Options, bool)
+	// Referred reads the Secrets and ConfigMaps that the providers of objects name, as they are now, in the place of those
+	// in it. An error says that it is not known what there is. Nil: Objects have all of them.
+	Referred func(ctx context.Context, objects *policy.Objects) error
 	// Timeout of one review, after which the object is admitted unchecked; 0: DefaultWebhookTimeout.
 	Timeout time.Duration
 	// Log gets what was refused, at level 1, and faults of the webhook. The zero Logger discards.
 	Log logr.Logger
+	// Metrics is where metrics are registered; nil: nowhere.
+	Metrics prometheus.Registerer
 }
 
 // Webhook is the validating admission webhook: it decodes and compiles an object as the server would that has it in
@@ -41,7 +48,8 @@ type WebhookConfig struct {
 // Such an object refuses requests in any case, and its status says why. What cannot be checked in time is admitted with a
 // warning. Nothing of a Secret is in an answer, apart from whether there is one of the name that the object says.
 type Webhook struct {
-	config WebhookConfig
+	config  WebhookConfig
+	metrics *webhookMetrics
 	// slot is held by the one review that runs: admission is rare, and the cores are for requests.
 	slot chan struct{}
 	// alone compiles an object by itself, among one with others, whose drafts it keeps for the next.
@@ -59,7 +67,11 @@ func NewWebhook(config WebhookConfig) (*Webhook, error) {
 	if config.Timeout == 0 {
 		config.Timeout = DefaultWebhookTimeout
 	}
-	return &Webhook{config: config, slot: make(chan struct{}, 1)}, nil
+	m, err := newWebhookMetrics(config.Metrics)
+	if err != nil {
+		return nil, fmt.Errorf("registering metrics: %w", err)
+	}
+	return &Webhook{config: config, metrics: m, slot: make(chan struct{}, 1)}, nil
 }
 
 // Handle reviews one object. It returns within the timeout; a compile that takes longer ends by itself, and until then
@@ -68,6 +80,24 @@ func (w *Webhook) Handle(ctx context.Context, req admission.Request) admission.R
 	if !concerns(&req) {
 		return admission.Allowed("")
 	}
+	begin := time.Now()
+	v := w.inTime(ctx, &req)
+	w.metrics.reviewed(req.Kind.Kind, v.result, time.Since(begin))
+	return v.response
+}
+
+// reviewed is what becomes of an object.
+type reviewed struct {
+	response admission.Response
+	result   string
+}
+
+func allowed(warnings ...string) reviewed {
+	return reviewed{admission.Allowed("").WithWarnings(warnings...), reviewAllowed}
+}
+
+// inTime is guarded, or, when that takes too long, unchecked.
+func (w *Webhook) inTime(ctx context.Context, req *admission.Request) reviewed {
 	ctx, cancel := context.WithTimeout(ctx, w.config.Timeout)
 	defer cancel()
 	select {
@@ -75,14 +105,14 @@ func (w *Webhook) Handle(ctx context.Context, req admission.Request) admission.R
 	case <-ctx.Done():
 		return unchecked("too many objects are being checked")
 	}
-	answer := make(chan admission.Response, 1)
+	answer := make(chan reviewed, 1)
 	go func() {
 		defer func() { <-w.slot }()
-		answer <- w.guarded(&req)
+		answer <- w.guarded(ctx, req)
 	}()
 	select {
-	case r := <-answer:
-		return r
+	case v := <-answer:
+		return v
 	case <-ctx.Done():
 		return unchecked("checking it takes too long")
 	}
@@ -108,18 +138,18 @@ func concerns(req *admission.Request) bool {
 }
 
 // guarded is review; a fault in it admits the object and does not end the server.
-func (w *Webhook) guarded(req *admission.Request) (r admission.Response) {
+func (w *Webhook) guarded(ctx context.Context, req *admission.Request) (v reviewed) {
 	defer func() {
 		if fault := recover(); fault != nil {
 			w.alone, w.among = policy.Compiler{}, policy.Compiler{}
 			w.config.Log.Error(fmt.Errorf("%v", fault), "Reviewing an object panicked", "kind", req.Kind.Kind, "name", req.Name, "namespace", req.Namespace)
-			r = unchecked("checking it met a fault of Sallyport's")
+			v = unchecked("checking it met a fault of Sallyport's")
 		}
 	}()
-	return w.review(req)
+	return w.review(ctx, req)
 }
 
-func (w *Webhook) review(req *admission.Request) admission.Response {
+func (w *Webhook) review(ctx context.Context, req *admission.Request) reviewed {
 	objects, opts, ready := w.config.Objects()
 	if !ready {
 		return unchecked("Sallyport has not read the cluster's objects yet")
@@ -131,19 +161,34 @@ func (w *Webhook) review(req *admission.Request) admission.Response {
 	}
 	if len(brought) > 0 {
 		w.config.Log.V(1).Info("Refused an object", "kind", req.Kind.Kind, "name", req.Name, "namespace", req.Namespace, "problems", len(brought))
-		return refused(req, brought)
+		return reviewed{refused(req, brought), reviewRefused}
 	}
 	if now.object == nil { // it cannot be decoded, and could not be before
-		return admission.Allowed("").WithWarnings(warnings(now.errors)...)
+		return allowed(warnings(now.errors)...)
 	}
 	world, left := worldOf(&objects, now.object, now.ref, opts)
+	unread := w.refer(ctx, &world, now.ref.Kind)
 	_, report := w.among.Compile(world, opts)
-	problems := about(&report, now.ref)
+	problems := slices.Clone(about(&report, now.ref))
+	if unread != nil {
+		w.config.Log.V(1).Info("What an object refers to cannot be read", "kind", req.Kind.Kind, "name", req.Name, "namespace", req.Namespace, "error", unread.Error())
+		problems = slices.DeleteFunc(problems, func(p policy.Problem) bool { return p.Reason == v1alpha1.ReasonRefNotFound })
+		problems = append(problems, policy.Problem{Severity: policy.SeverityWarning,
+			Message: "the Secret or ConfigMap that it refers to could not be read, and was not checked; its status will say what is wrong"})
+	}
 	if left > 0 {
 		problems = append(problems, policy.Problem{Severity: policy.SeverityWarning,
 			Message: fmt.Sprintf("it was not compared with %d more policies of the same hosts or targets; its status will say what they bring", left)})
 	}
-	return admission.Allowed("").WithWarnings(warnings(problems)...)
+	return allowed(warnings(problems)...)
+}
+
+// refer adds what a provider refers to. Objects have only what the stored ones do.
+func (w *Webhook) refer(ctx context.Context, world *policy.Objects, kind string) error {
+	if kind == v1alpha1.KindAuthPolicy || w.config.Referred == nil {
+		return nil
+	}
+	return w.config.Referred(ctx, world)
 }
 
 // inspection is what an object is by itself.

@@ -42,8 +42,10 @@ func refused(req *admission.Request, problems []policy.Problem) admission.Respon
 
 // unchecked admits an object that could not be looked at: it refuses requests, should it not compile, and its status
 // says so.
-func unchecked(why string) admission.Response {
-	return admission.Allowed("").WithWarnings("admitted unchecked, since " + why + "; look at the object's status")
+func unchecked(why string) reviewed {
+	v := allowed("admitted unchecked, since " + why + "; look at the object's status")
+	v.result = reviewUnchecked
+	return v
 }
 
 // warnings are problems as texts that an API server hands on, the worst first.

@@ -220,7 +220,11 @@ func TestWebhookCertificateWithoutConfiguration(t *testing.T) {
 	now := time.Now()
 	w := certificates(t, fake.NewClientset(), &now)
 	sync1(t, w)
-	serial(t, w)
+	first := serial(t, w)
+	sync1(t, w)
+	if serial(t, w) != first {
+		t.Error("it makes another certificate at every look")
+	}
 }
 
 // TestWebhookCertificateOfTwoAtOnce lets another replica win while one is at work.

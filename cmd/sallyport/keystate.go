@@ -32,8 +32,9 @@ const (
 type keyStore interface {
 	// Load returns what was saved last; nil: nothing was.
 	Load(ctx context.Context) ([]byte, error)
-	// Save replaces it as a whole.
-	Save(ctx context.Context, data []byte) error
+	// Save puts what change makes of it in its place, at once. What is held is nil where nothing was saved, or by nobody
+	// else than this process. Where others save too, change may be called more than once.
+	Save(ctx context.Context, change func(held []byte) ([]byte, error)) error
 }
 
 // keyState keeps the state of a keeper in a store. Every replica loads it, the one that leads saves it.
@@ -176,13 +177,21 @@ func (s *keyState) saveNow(ctx context.Context) {
 	}
 }
 
-// save writes state and reports whether the store has it.
+// save writes state, and what the store has that is newer, and reports whether the store has it.
 func (s *keyState) save(ctx context.Context, state idp.State) bool {
 	s.triedAt = time.Now()
-	data, dropped, err := state.Encode(s.limit)
-	if err == nil {
-		err = s.store.Save(ctx, data)
-	}
+	var dropped []string
+	var size int
+	err := s.store.Save(ctx, func(held []byte) (data []byte, err error) {
+		both, err := s.keeper.StateOver(held)
+		if err != nil {
+			s.failures.Inc()
+			s.log.Error(err, "Kept keys are replaced, all or some of them")
+		}
+		data, dropped, err = both.Encode(s.limit)
+		size = len(data)
+		return data, err
+	})
 	if err != nil {
 		s.failures.Inc()
 		if !s.failed {
@@ -199,7 +208,7 @@ func (s *keyState) save(ctx context.Context, state idp.State) bool {
 		s.log.Error(errTooLarge, "The largest key sets are not kept", "providers", dropped, "limit", s.limit)
 	}
 	s.saved, s.savedAt, s.dropped = state, time.Now(), dropped
-	s.log.V(1).Info("Keys kept", "sets", state.Len()-len(dropped), "bytes", len(data))
+	s.log.V(1).Info("Keys kept", "bytes", size)
 	return true
 }
 

@@ -77,9 +77,14 @@ func (f keyFolder) Load(context.Context) ([]byte, error) {
 	return data, err
 }
 
-// Save implements keyStore. After a crash, of the process or the machine, the file is the old or the new one, whole.
-func (f keyFolder) Save(_ context.Context, data []byte) error {
+// Save implements keyStore. Nobody else saves here, so what is there has nothing that this process would not know of.
+// After a crash, of the process or the machine, the file is the old or the new one, whole.
+func (f keyFolder) Save(_ context.Context, change func([]byte) ([]byte, error)) error {
 	if err := f.check(); err != nil {
+		return err
+	}
+	data, err := change(nil)
+	if err != nil {
 		return err
 	}
 	fresh := filepath.Join(f.dir, keyNewFile)

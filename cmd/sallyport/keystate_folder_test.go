@@ -23,7 +23,7 @@ func TestKeyFolder(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"first", "second, which is longer", "3"} {
-		if err := f.Save(t.Context(), []byte(want)); err != nil {
+		if err := f.Save(t.Context(), always(want)); err != nil {
 			t.Fatal(err)
 		}
 		if data, err := f.Load(t.Context()); string(data) != want || err != nil {
@@ -59,7 +59,7 @@ func TestKeyFolderLeavesTheOldFileWhenASaveFails(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(dir, keyFile), 0o700); err != nil { // a rename cannot replace it
 		t.Fatal(err)
 	}
-	if err := f.Save(t.Context(), []byte("new")); err == nil {
+	if err := f.Save(t.Context(), always("new")); err == nil {
 		t.Error("saved over a folder")
 	}
 	wantFiles(t, dir, keyFile)
@@ -107,7 +107,7 @@ func TestKeysThatOthersMayWriteAreRefused(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := f.Save(t.Context(), []byte("keys")); err != nil {
+			if err := f.Save(t.Context(), always("keys")); err != nil {
 				t.Fatal(err)
 			}
 			if err := tt.spoil(dir, filepath.Join(dir, keyFile)); errors.Is(err, os.ErrPermission) {
@@ -121,7 +121,7 @@ func TestKeysThatOthersMayWriteAreRefused(t *testing.T) {
 			if _, err := f.Load(t.Context()); (err == nil) != tt.fine {
 				t.Errorf("Load: %v, want fine %t", err, tt.fine)
 			}
-			if err := f.Save(t.Context(), []byte("more")); (err != nil) != tt.refuses {
+			if err := f.Save(t.Context(), always("more")); (err != nil) != tt.refuses {
 				t.Errorf("Save: %v, want refusal %t", err, tt.refuses)
 			}
 			if tt.refuses {
@@ -145,4 +145,9 @@ func TestStateDirThatIsNoFolder(t *testing.T) {
 	if _, err := openKeyFolder(filepath.Join(file, "below")); err == nil {
 		t.Error("made a folder below a file")
 	}
+}
+
+// always is a change that makes text of whatever was there.
+func always(text string) func([]byte) ([]byte, error) {
+	return func([]byte) ([]byte, error) { return []byte(text), nil }
 }

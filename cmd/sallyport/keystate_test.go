@@ -60,6 +60,13 @@ func (r *rack) turn(t *testing.T) {
 	r.body.Store(&body)
 }
 
+// provider is one whose keys are those of the rack.
+func (r *rack) provider(name string, interval time.Duration) *token.Provider {
+	return &token.Provider{Name: name, Remote: &token.Remote{
+		URL: r.URL, AllowHTTP: true, Interval: interval, MinInterval: time.Second, StaleFor: 24 * time.Hour,
+	}}
+}
+
 // shelf is a keyStore in memory.
 type shelf struct {
 	mu      sync.Mutex
@@ -75,14 +82,24 @@ func (s *shelf) Load(ctx context.Context) ([]byte, error) {
 	return s.data, errors.Join(s.failing, ctx.Err())
 }
 
-func (s *shelf) Save(ctx context.Context, data []byte) error {
+func (s *shelf) Save(ctx context.Context, change func([]byte) ([]byte, error)) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.saves = append(s.saves, time.Since(s.begin))
-	if s.failing == nil && ctx.Err() == nil {
+	if err := errors.Join(s.failing, ctx.Err()); err != nil {
+		return err
+	}
+	data, err := change(s.data)
+	if err == nil {
 		s.data = data
 	}
-	return errors.Join(s.failing, ctx.Err())
+	return err
+}
+
+func (s *shelf) put(data []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.data = data
 }
 
 func (s *shelf) fail(err error) {
@@ -97,7 +114,8 @@ func (s *shelf) savedAt() []time.Duration {
 	return append([]time.Duration(nil), s.saves...)
 }
 
-// keeping is a running keyState with the keeper that it keeps, for a test in a bubble.
+// keeping is a running keyState with the keeper that it keeps, for a test in a bubble: there time.Sleep lets time pass, and
+// takes none.
 type keeping struct {
 	*keyState
 	log  []string // after stop
@@ -127,9 +145,7 @@ func startKeeping(t *testing.T, store *shelf, r *rack, interval time.Duration, l
 	}
 	k.lead(leading)
 	k.restore(t.Context())
-	keeper.Sync([]*token.Provider{{Name: "p", Remote: &token.Remote{
-		URL: r.URL, AllowHTTP: true, Interval: interval, MinInterval: time.Second, StaleFor: 24 * time.Hour,
-	}}})
+	keeper.Sync([]*token.Provider{r.provider("p", interval)})
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() { _ = k.Run(ctx) })
@@ -252,6 +268,50 @@ func TestAStoreIsNotEmptiedByWhoHadNoKeys(t *testing.T) {
 		k.stop()
 		if string(store.data) != kept || kept == "" {
 			t.Errorf("the store has %q, want what it had: %q", store.data, kept)
+		}
+	})
+}
+
+// TestANewLeaderKeepsWhatItNeverHad: it started before there was anything to restore, and one of two providers is away
+// since.
+func TestANewLeaderKeepsWhatItNeverHad(t *testing.T) {
+	away, there := newRack(t), newRack(t)
+	synctest.Test(t, func(t *testing.T) {
+		store := &shelf{}
+		next := startKeeping(t, store, there, time.Hour, 0, false)
+		startKeeping(t, store, away, time.Hour, 0, true).stop()
+		away.Close()
+		next.keeper.Sync([]*token.Provider{there.provider("there", time.Hour), away.provider("away", time.Hour)})
+		next.lead(true)
+		time.Sleep(time.Hour)
+		next.stop()
+
+		last := startKeeping(t, store, away, time.Hour, 0, false)
+		if got := last.keeper.Status(away.provider("away", time.Hour)); !got.Ready || !got.Stale {
+			t.Errorf("a third one has %+v of the provider that is away", got)
+		}
+		last.stop()
+		if got := startKeeping(t, store, there, time.Hour, 0, false).keeper.Status(there.provider("there", time.Hour)); !got.Ready {
+			t.Errorf("a third one has %+v of the other provider", got)
+		}
+	})
+}
+
+// TestWhatIsDamagedIsReplaced: it is counted, and the keys that there are take its place.
+func TestWhatIsDamagedIsReplaced(t *testing.T) {
+	r := newRack(t)
+	synctest.Test(t, func(t *testing.T) {
+		store := &shelf{}
+		k := startKeeping(t, store, r, time.Hour, 0, true)
+		store.put([]byte("{"))
+		time.Sleep(2 * keySettle)
+		k.stop()
+		if got := testutil.ToFloat64(k.failures); got != 1 {
+			t.Errorf("counted %v failures, want 1", got)
+		}
+		again := startKeeping(t, store, r, time.Hour, 0, false)
+		if got := testutil.ToFloat64(again.failures); got != 0 {
+			t.Errorf("what was saved over it cannot be restored: %q", again.log)
 		}
 	})
 }

@@ -205,13 +205,13 @@ func (s *service) run(ctx context.Context) error {
 	}, func(error) { close(stopped) })
 	group.Add(func() error { return s.server.Serve(grpcListener) }, func(error) { s.drain() })
 	s.addAdmin(&group, adminListener)
+	s.addKeys(&group)
 	background, cancel := context.WithCancel(context.Background())
 	follow := s.follow
 	if s.cluster != nil {
 		follow = s.cluster.Run
 	}
 	group.Add(func() error { return follow(background) }, func(error) { cancel() })
-	group.Add(func() error { return s.keys.state.Run(background) }, func(error) { cancel() })
 	if s.webhook != nil {
 		group.Add(func() error { return s.webhook.run(background) }, func(error) { cancel() })
 	}
@@ -240,6 +240,19 @@ func (s *service) addAdmin(group *run.Group, listener net.Listener) {
 		if err := admin.Shutdown(ctx); err != nil {
 			s.log.Error(err, "Requests of the admin port did not end in time")
 		}
+	})
+}
+
+// addKeys saves keys a last time while what comes after it in the group still runs: only who leads may save.
+func (s *service) addKeys(group *run.Group) {
+	ctx, cancel := context.WithCancel(context.Background())
+	saved := make(chan struct{})
+	group.Add(func() error {
+		defer close(saved)
+		return s.keys.state.Run(ctx)
+	}, func(error) {
+		cancel()
+		<-saved
 	})
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"net/http"
 	"os"
 	"strings"
 	"sync/atomic"
@@ -94,8 +95,12 @@ func (s *service) newCluster(options policy.Options, snapshot *atomic.Pointer[po
 	klog.SetLogger(s.log.V(1)) // the client's own log is for looking into faults
 	ctrllog.SetLogger(s.log.V(1))
 	config.UserAgent = "sallyport/" + version
+	following := rest.CopyConfig(config)
+	following.Wrap(func(next http.RoundTripper) http.RoundTripper {
+		return &watches{next, func(resource string) { s.cluster.Unanswered(resource) }} // none before it runs
+	})
 	s.cluster, err = controller.NewCluster(controller.ClusterConfig{
-		REST: config, Options: options, ReferenceNamespaces: s.flags.referenceNamespaces,
+		REST: following, Options: options, ReferenceNamespaces: s.flags.referenceNamespaces,
 		Snapshot: snapshot, BeforePublish: s.keys.prepare, Keys: s.keys.status, OnLead: s.keys.lead,
 		WithoutElection: !s.flags.leaderElection, Log: s.log, Metrics: s.registry,
 	})
@@ -111,7 +116,8 @@ func (s *service) newCluster(options policy.Options, snapshot *atomic.Pointer[po
 		return fmt.Errorf("connecting: %w", err)
 	}
 	s.webhook, err = newWebhook(webhookConfig{
-		flags: &s.flags.webhook, namespace: options.OwnNamespace, client: clients, objects: s.cluster.Objects, log: s.log,
+		flags: &s.flags.webhook, namespace: options.OwnNamespace, client: clients, objects: s.cluster.Objects,
+		referred: s.cluster.Referred, log: s.log, metrics: s.registry,
 	})
 	return err
 }

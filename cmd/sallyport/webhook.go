@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/pflag"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
@@ -59,7 +60,10 @@ type webhookConfig struct {
 	client kubernetes.Interface
 	// objects as controller.WebhookConfig has them.
 	objects func() (policy.Objects, policy.Options, bool)
-	log     logr.Logger
+	// referred as controller.WebhookConfig has it.
+	referred func(context.Context, *policy.Objects) error
+	log      logr.Logger
+	metrics  prometheus.Registerer
 }
 
 // webhook serves the admission webhook. It is beside everything else: nothing waits for it, and whether its certificate
@@ -79,7 +83,9 @@ func newWebhook(config webhookConfig) (*webhook, error) {
 	if err != nil || port == 0 {
 		return nil, usagef("--webhook-address %q: the port must be 1 to 65535", config.flags.address)
 	}
-	handler, err := controller.NewWebhook(controller.WebhookConfig{Objects: config.objects, Log: config.log})
+	handler, err := controller.NewWebhook(controller.WebhookConfig{
+		Objects: config.objects, Referred: config.referred, Log: config.log, Metrics: config.metrics,
+	})
 	if err != nil {
 		return nil, err
 	}

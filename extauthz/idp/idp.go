@@ -19,7 +19,6 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -113,25 +112,18 @@ func (k *Keeper) Sync(providers []*token.Provider) {
 	}
 	old := k.generation.Load()
 	next := &generation{byProvider: make(map[*token.Provider]*refresher), byID: make(map[[32]byte]*refresher)}
-	names := make(map[*refresher][]string)
 	var added []*refresher
-	for _, p := range providers {
-		if p.Remote == nil || p.Static != nil {
-			continue
-		}
-		id := p.Remote.ID()
-		r := cmp.Or(next.byID[id], old.byID[id])
+	for id, sharing := range byRemote(providers) {
+		r := old.byID[id]
 		if r == nil {
-			r = k.newRefresher(p.Remote, old)
+			r = k.newRefresher(sharing, old)
 			added = append(added, r)
 		}
-		next.byProvider[p], next.byID[id] = r, r
-		names[r] = append(names[r], p.Name)
-	}
-	for r, shared := range names {
-		slices.Sort(shared)
-		shared = slices.Compact(shared)
-		r.names.Store(&shared)
+		for _, p := range sharing {
+			next.byProvider[p] = r
+		}
+		next.byID[id] = r
+		r.owners.Store(ownersOf(sharing))
 	}
 	next.left = k.stopLeft(old, next, len(added) > 0)
 	k.generation.Store(next)
@@ -153,8 +145,21 @@ func (k *Keeper) stopLeft(old, next *generation, added bool) map[[32]byte]*refre
 	return left
 }
 
-// newRefresher returns a refresher that is not running yet.
-func (k *Keeper) newRefresher(remote *token.Remote, old *generation) *refresher {
+// byRemote are the providers whose keys are fetched, by the ID of their remote.
+func byRemote(providers []*token.Provider) map[[32]byte][]*token.Provider {
+	out := map[[32]byte][]*token.Provider{}
+	for _, p := range providers {
+		if p.Remote != nil && p.Static == nil {
+			id := p.Remote.ID()
+			out[id] = append(out[id], p)
+		}
+	}
+	return out
+}
+
+// newRefresher returns a refresher of the remote that providers share, which is not running yet.
+func (k *Keeper) newRefresher(sharing []*token.Provider, old *generation) *refresher {
+	remote := sharing[0].Remote
 	r := &refresher{
 		config:   &k.config,
 		remote:   remote,
@@ -166,6 +171,7 @@ func (k *Keeper) newRefresher(remote *token.Remote, old *generation) *refresher 
 	}
 	r.ctx, r.cancel = context.WithCancel(k.ctx)
 	r.held.Store(&held{})
+	r.owners.Store(ownersOf(sharing))
 	for _, former := range old.byID {
 		if samePlace(former.remote, remote) {
 			r.held.Store(former.held.Load())

@@ -21,7 +21,7 @@ type refresher struct {
 	fetch    func(context.Context) ([]byte, error)
 	ctx      context.Context // ends when the remote leaves
 	cancel   context.CancelFunc
-	names    atomic.Pointer[[]string]
+	owners   atomic.Pointer[owners]
 	held     atomic.Pointer[held] // never nil; written by run only
 	wake     chan struct{}        // asks run for an attempt now
 	tried    chan struct{}        // closed after the first attempt, or when run ends
@@ -246,7 +246,7 @@ func (r *refresher) ask(now time.Time) <-chan struct{} {
 func (r *refresher) status() Status {
 	h := r.held.Load()
 	s := Status{
-		Providers:   slices.Clone(*r.names.Load()),
+		Providers:   slices.Clone(r.owners.Load().names),
 		Issuer:      r.remote.Issuer,
 		LastFetch:   h.lastFetch,
 		LastSuccess: h.lastSuccess,

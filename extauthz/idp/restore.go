@@ -35,10 +35,11 @@ type restored struct {
 	dropped   int
 	fetched   time.Time
 	providers []string
+	uids      []string
 }
 
 // Restore takes in what State.Encode returned in an earlier life, and returns how many key sets it has. Each waits for
-// a remote of exactly its ID to come with Sync: then its keys are handed out at once, as stale keys are, while the
+// a remote of exactly its ID to come with Sync, of a provider for which it was kept: then its keys are handed out at once, as stale keys are, while the
 // first fetch is under way and after it has failed, until the remote's staleFor has passed since they were fetched.
 // Fetched keys always take their place. Remotes that came before Restore get nothing of it.
 //
@@ -118,7 +119,8 @@ func (s *keptSet) read(saved, now time.Time) (id [sha256.Size]byte, r *restored,
 		return id, nil, ErrStateKeys
 	}
 	return [sha256.Size]byte(raw), &restored{
-		set: set, public: publicKeys(s.JWKS), dropped: len(problems), fetched: now.Add(-age), providers: s.Providers,
+		set: set, public: publicKeys(s.JWKS), dropped: len(problems), fetched: now.Add(-age),
+		providers: s.Providers, uids: s.UIDs,
 	}, nil
 }
 
@@ -132,11 +134,20 @@ func (k *Keeper) claim(r *refresher) *held {
 	}
 	delete(k.restored, id)
 	log := k.config.Log.WithValues("issuer", r.remote.Issuer, "fetched", kept.fetched.UTC().Format(time.RFC3339))
-	h := &held{set: kept.set, public: kept.public, dropped: kept.dropped, lastSuccess: kept.fetched, restored: true}
+	if !r.owners.Load().have(kept.uids) {
+		log.Info("Kept keys are those of a provider that is gone")
+		return nil
+	}
+	h := kept.held()
 	if !r.usable(h, k.config.Now()) {
 		log.Info("Kept keys are too old")
 		return nil
 	}
 	log.Info("Keys restored")
 	return h
+}
+
+// held is what a refresher holds that starts with r.
+func (r *restored) held() *held {
+	return &held{set: r.set, public: r.public, dropped: r.dropped, lastSuccess: r.fetched, restored: true}
 }

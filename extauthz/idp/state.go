@@ -32,6 +32,8 @@ type keptSet struct {
 	ID string `json:"id"`
 	// Providers are told to people only.
 	Providers []string `json:"providers"`
+	// UIDs of those providers, as far as they have any. Of an object that was made anew these are not the keys.
+	UIDs []string `json:"uids,omitempty"`
 	// Fetched is when the last attempt succeeded, by the clock of the State.
 	Fetched time.Time `json:"fetched"`
 	// JWKS is what publicKeys returned.
@@ -55,21 +57,59 @@ type keptState struct {
 // were fetched or restored. It copies no key, and may be called as often as one likes.
 func (k *Keeper) State() State {
 	now := k.config.Now()
+	return k.stateOf(k.generation.Load(), now)
+}
+
+func (k *Keeper) stateOf(g *generation, now time.Time) State {
 	s := State{saved: now.Round(0).UTC()}
-	for id, r := range k.generation.Load().byID {
-		h := r.held.Load()
-		if h.public == nil || !r.usable(h, now) {
+	for id, r := range g.byID {
+		if h := r.held.Load(); h.public != nil && r.usable(h, now) {
+			s.sets = append(s.sets, s.setOf(id, r, h, now))
+		}
+	}
+	s.sort()
+	return s
+}
+
+// setOf is what is kept of a remote that has h. The age is reckoned by the monotonic clock where there is one, so a wall
+// clock that was set meanwhile is not mistaken for time that has passed.
+func (s *State) setOf(id [sha256.Size]byte, r *refresher, h *held, now time.Time) keptSet {
+	of := r.owners.Load()
+	age := max(now.Sub(h.lastSuccess), 0)
+	return keptSet{ID: hex.EncodeToString(id[:]), Providers: of.names, UIDs: of.uids, Fetched: s.saved.Add(-age), JWKS: h.public}
+}
+
+func (s *State) sort() {
+	slices.SortFunc(s.sets, func(a, b keptSet) int { return cmp.Compare(a.ID, b.ID) })
+}
+
+// StateOver is State, with what is newer in data, which State.Encode returned in this process or in another: the keys of
+// each remote of the last Sync that were fetched later than those which Keys hands out, or where that has none, as far as
+// Restore would take them. So a process that keeps keys for all does not lose what another has fetched. The error says
+// what of data was ignored.
+func (k *Keeper) StateOver(data []byte) (State, error) {
+	now, g := k.config.Now(), k.generation.Load()
+	s := k.stateOf(g, now)
+	if len(data) == 0 {
+		return s, nil
+	}
+	found, err := readState(data, now)
+	for id, kept := range found {
+		r, h := g.byID[id], kept.held()
+		if r == nil || !r.owners.Load().have(kept.uids) || !r.usable(h, now) {
 			continue
 		}
-		// The age is reckoned by the monotonic clock where there is one, so a wall clock that was set meanwhile is not
-		// mistaken for time that has passed.
-		age := max(now.Sub(h.lastSuccess), 0)
-		s.sets = append(s.sets, keptSet{
-			ID: hex.EncodeToString(id[:]), Providers: *r.names.Load(), Fetched: s.saved.Add(-age), JWKS: h.public,
-		})
+		set := s.setOf(id, r, h, now)
+		own := slices.IndexFunc(s.sets, func(o keptSet) bool { return o.ID == set.ID })
+		switch {
+		case own < 0:
+			s.sets = append(s.sets, set)
+		case set.Fetched.After(s.sets[own].Fetched):
+			s.sets[own] = set
+		}
 	}
-	slices.SortFunc(s.sets, func(a, b keptSet) int { return cmp.Compare(a.ID, b.ID) })
-	return s
+	s.sort()
+	return s, err
 }
 
 // Len returns the number of remotes that have keys in s.

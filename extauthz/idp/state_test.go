@@ -2,7 +2,9 @@ package idp
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -128,6 +130,93 @@ func TestEncodeIsStable(t *testing.T) {
 			if !bytes.Equal(encode(t, k), first) {
 				t.Fatal("the same state is written in two ways")
 			}
+		}
+	})
+}
+
+// A process that keeps keys for all loses nothing that another has fetched, and takes nothing that is not of use.
+func TestStateOver(t *testing.T) {
+	const thirdURL = "https://third.example.com/keys"
+	uid := func(uid, url string) *token.Provider {
+		p := provider(uid, url)
+		p.UID = uid
+		return p
+	}
+	for _, tt := range []struct {
+		name          string
+		age           time.Duration // of what is kept, when the other process looks
+		kept          *token.Provider
+		now           []*token.Provider
+		fetched       bool     // by the other process too, later
+		own, together []string // kids
+	}{
+		{name: "what this one never had", kept: uid("a", testURL), now: []*token.Provider{uid("a", testURL)}, together: []string{"old"}},
+		{name: "beside another", kept: uid("a", testURL), now: []*token.Provider{uid("a", testURL), uid("b", thirdURL)}, own: []string{"third"}, together: []string{"old", "third"}},
+		{name: "what this one fetched later", kept: uid("a", testURL), now: []*token.Provider{uid("a", testURL)}, fetched: true, own: []string{"new"}, together: []string{"new"}},
+		{name: "too old", age: 25 * time.Hour, kept: uid("a", testURL), now: []*token.Provider{uid("a", testURL)}},
+		{name: "of a provider that is gone", kept: uid("a", testURL), now: []*token.Provider{uid("b", thirdURL)}, own: []string{"third"}, together: []string{"third"}},
+		{name: "of one that was made anew", kept: uid("a", testURL), now: []*token.Provider{uid("b", testURL)}},
+		{name: "of one that has moved", kept: uid("a", testURL), now: []*token.Provider{uid("a", otherURL)}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				data := life(t, tt.kept, jwks(t, "old"))
+				pass(tt.age)
+				o := away()
+				o.answer(otherURL, nil)
+				o.answer(thirdURL, jwks(t, "third"))
+				if tt.fetched {
+					pass(time.Minute)
+					o.answer(testURL, jwks(t, "new"))
+				}
+				k := newTestKeeper(t, o, Config{})
+				k.Sync(tt.now)
+				if err := k.WaitTried(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				both, err := k.StateOver(data)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if diff := cmp.Diff(tt.own, kidsOf(t, k.State())); diff != "" {
+					t.Errorf("its own (-want +got):\n%s", diff)
+				}
+				if diff := cmp.Diff(tt.together, kidsOf(t, both)); diff != "" {
+					t.Errorf("together (-want +got):\n%s", diff)
+				}
+			})
+		})
+	}
+}
+
+// kidsOf are the kids of all sets, sorted.
+func kidsOf(t *testing.T, s State) []string {
+	t.Helper()
+	var out []string
+	for _, set := range s.sets {
+		keys, _, err := token.ParseJWKS(set.JWKS, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, keys.KeyIDs()...)
+	}
+	slices.Sort(out)
+	return out
+}
+
+func TestStateOverSaysWhatItIgnored(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := &origins{}
+		o.answer(testURL, jwks(t, "a"))
+		k := newTestKeeper(t, o, Config{})
+		k.Sync([]*token.Provider{provider("a", testURL)})
+		pass(0)
+		s, err := k.StateOver([]byte("{"))
+		if !errors.Is(err, ErrStateDamaged) || s.Len() != 1 {
+			t.Errorf("%d sets, error %v", s.Len(), err)
+		}
+		if s, err := k.StateOver(nil); err != nil || s.Len() != 1 {
+			t.Errorf("over nothing: %d sets, error %v", s.Len(), err)
 		}
 	})
 }

@@ -28,6 +28,9 @@ type Identity struct {
 type Provider struct {
 	// Name is "IdentityProvider/namespace/name" or "ClusterIdentityProvider/name", unique within a snapshot.
 	Name string
+	// UID of the object, which another one of the same name does not have; "" in files. Keys that outlive a restart are
+	// kept for it.
+	UID string
 	// Fingerprint changes with everything that verification depends on, apart from remote keys: providers of
 	// equal fingerprints are interchangeable, and share cached tokens.
 	Fingerprint [32]byte

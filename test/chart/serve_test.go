@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -75,6 +77,15 @@ func (p *pod) eventually(t *testing.T, what string, holds func(context.Context) 
 	}
 }
 
+// eventually waits until something holds.
+func eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	err := wait.PollUntilContextTimeout(t.Context(), 50*time.Millisecond, time.Minute, true, func(context.Context) (bool, error) { return holds(), nil })
+	if err != nil {
+		t.Fatalf("waiting until %s: %v", what, err)
+	}
+}
+
 // grantHost lets the namespace default name a host.
 func (c cluster) grantHost(t *testing.T, host string) {
 	t.Helper()
@@ -97,20 +108,39 @@ func answers(ctx context.Context, url string) bool {
 	return err == nil && resp.Body.Close() == nil && resp.StatusCode == http.StatusOK
 }
 
-// pod is a process in a pod's stead.
-type pod struct {
-	cmd   *exec.Cmd
-	admin string // address
-	log   *lockedBuffer
-	done  chan error
+// metric tells whether a pod shows a line among its metrics.
+func (p *pod) metric(ctx context.Context, line string) bool {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.admin+"/metrics", nil)
+	if err != nil {
+		return false
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return false
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	return err == nil && strings.Contains("\n"+string(text), "\n"+line+"\n")
 }
 
-// startPod starts the binary. Only addresses differ from the pod's, and where it finds the API server.
-func startPod(t *testing.T, c cluster, binary string, arguments []string) *pod {
+// pod is a process in a pod's stead.
+type pod struct {
+	cmd         *exec.Cmd
+	grpc, admin string // addresses
+	log         *lockedBuffer
+	done        chan error
+}
+
+// startPod starts the binary. Only addresses differ from the pod's, and where it finds the API server; of an argument
+// that stands there twice, the last counts.
+func startPod(t *testing.T, c cluster, binary string, arguments []string, more ...string) *pod {
 	t.Helper()
-	p := &pod{admin: freeAddress(t), log: new(lockedBuffer), done: make(chan error, 1)}
-	arguments = append(arguments, "--kubeconfig="+c.kubeconfigOfPod(t), "--grpc-address="+freeAddress(t), "--admin-address="+p.admin,
-		"--webhook-address="+freeAddress(t))
+	p := &pod{grpc: freeAddress(t), admin: freeAddress(t), log: new(lockedBuffer), done: make(chan error, 1)}
+	arguments = slices.Concat(arguments, []string{"--kubeconfig=" + c.kubeconfigOfPod(t), "--grpc-address=" + p.grpc,
+		"--admin-address=" + p.admin}, more)
+	if slices.ContainsFunc(arguments, func(a string) bool { return strings.HasPrefix(a, "--webhook-address=") }) {
+		arguments = append(arguments, "--webhook-address="+freeAddress(t))
+	}
 	p.cmd = exec.Command(binary, arguments...)
 	p.cmd.Env = []string{"SALLYPORT_NAMESPACE=sallyport", "PATH=" + os.Getenv("PATH")}
 	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
@@ -140,6 +170,17 @@ func (p *pod) stop(t *testing.T) {
 		}
 	case <-time.After(30 * time.Second):
 		t.Error("does not end within its grace")
+	}
+}
+
+// kill ends it as a crash does.
+func (p *pod) kill(t *testing.T) {
+	t.Helper()
+	if err := p.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-p.done; err == nil {
+		t.Error("it had ended by itself")
 	}
 }
 

@@ -26,7 +26,7 @@ var always = []string{
 	"CustomResourceDefinition/identityproviders.sallyport.dev",
 	"Deployment/sallyport/sallyport", "PodDisruptionBudget/sallyport/sallyport", "Role/sallyport/sallyport",
 	"RoleBinding/sallyport/sallyport", "Service/sallyport/sallyport", "Service/sallyport/sallyport-admin",
-	"ServiceAccount/sallyport/sallyport",
+	"ServiceAccount/sallyport/sallyport", "ConfigMap/sallyport/sallyport-keys", "Lease/sallyport/sallyport",
 }
 
 // TestTemplate renders a matrix of values. Each object is decoded strictly on the way.
@@ -43,7 +43,7 @@ func TestTemplate(t *testing.T) {
 		{name: "TLS", set: []string{"tls.secretName=tls"}},
 		{name: "TLS with client certificates", set: []string{"tls.secretName=tls", "tls.clientCA.secretName=tls"}},
 		{name: "webhook with its own certificate", set: []string{"webhook.enabled=true"},
-			more: []string{"Service/sallyport/sallyport-webhook", "ValidatingWebhookConfiguration/sallyport-webhook"}},
+			more: []string{"Secret/sallyport/sallyport-webhook", "Service/sallyport/sallyport-webhook", "ValidatingWebhookConfiguration/sallyport-webhook"}},
 		{name: "webhook with cert-manager", set: []string{"webhook.enabled=true", "webhook.certManager.enabled=true"},
 			more: []string{"Certificate/sallyport/sallyport-webhook", "Issuer/sallyport/sallyport-webhook",
 				"Service/sallyport/sallyport-webhook", "ValidatingWebhookConfiguration/sallyport-webhook"}},

@@ -252,7 +252,9 @@ func TestReferencesThatComeAndGo(t *testing.T) {
 		"require: {scopes: [a]}", 1)+"  identityProviders: [{name: corp}]\n")
 	p := policyNamed(ns, "shop")
 	for range 2 {
-		c.waitCondition(t, idp, "KeysReady", "KeysUnavailable")
+		if got := c.waitCondition(t, idp, "KeysReady", "KeysUnavailable"); !strings.Contains(got.Message, "there is no ConfigMap "+ns+"/corp-keys") {
+			t.Errorf("KeysReady says %q", got.Message)
+		}
 		c.waitCondition(t, p, "ResolvedRefs", "RefInvalid")
 		c.apply(t, ns, configMapOfKeys)
 		c.waitCondition(t, idp, "KeysReady", "KeysReady")
@@ -289,8 +291,14 @@ func TestReferenceToANamespaceThatIsNotRead(t *testing.T) {
 		c.apply(t, ns, keysOfConfigMap)
 		c.apply(t, ns, configMapOfKeys)
 	}
-	refused := &v1alpha1.IdentityProvider{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "corp"}}
-	c.waitCondition(t, refused, "KeysReady", "KeysUnavailable")
 	accepted := &v1alpha1.IdentityProvider{ObjectMeta: metav1.ObjectMeta{Namespace: read, Name: "corp"}}
 	c.waitCondition(t, accepted, "KeysReady", "KeysReady")
+	// Both ConfigMaps are there by now: it is the right to read that one provider lacks, and its status says so.
+	refused := &v1alpha1.IdentityProvider{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "corp"}}
+	got := c.waitCondition(t, refused, "KeysReady", "KeysUnavailable")
+	for _, want := range []string{"spec.keys.configMapKeyRef.name", "referenceNamespaces"} {
+		if !strings.Contains(got.Message, want) {
+			t.Errorf("KeysReady lacks %q: %s", want, got.Message)
+		}
+	}
 }
