@@ -142,6 +142,13 @@ func (y *tally) add(application, mode, target string, a answer, difference strin
 	}
 }
 
+// enough tells whether a difference was found.
+func (y *tally) enough() bool {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	return len(y.found) > 0
+}
+
 // workers is the number of connections to each listener.
 const workers = 8
 

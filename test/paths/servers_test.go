@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -41,10 +42,13 @@ func resource(path string) string {
 	return "root"
 }
 
+// say answers. A header cannot hold a control character, so these are escaped; Sallyport lets none through.
 func say(w http.ResponseWriter, resource, path string) {
-	w.Header().Set(resourceHeader, resource)
-	w.Header().Set(pathHeader, path)
+	w.Header().Set(resourceHeader, controls.ReplaceAllStringFunc(resource, url.PathEscape))
+	w.Header().Set(pathHeader, controls.ReplaceAllStringFunc(path, url.PathEscape))
 }
+
+var controls = regexp.MustCompile("[\x00-\x1f\x7f]")
 
 // onMux is an application that lets Go's ServeMux choose. The mux splits the escaped path and decodes the segments, so
 // an encoded slash is data.
