@@ -2,11 +2,13 @@ package paths
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -47,7 +49,7 @@ func (c *client) get(target, host, token string) (answer, error) {
 	if err != nil && kept {
 		a, err = c.exchange(raw) // the kept connection may have been closed before
 	}
-	if err == io.EOF || err == io.ErrUnexpectedEOF {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) {
 		return answer{}, nil
 	}
 	return a, err

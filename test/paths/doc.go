@@ -6,7 +6,7 @@
 // The request oracle reads what a real Envoy made of raw requests, kept in testdata: no way of delivering one request
 // makes its verdict looser.
 //
-//	SALLYPORT_ENVOY=bin/envoy SALLYPORT_SERVERS=bin/servers go test ./test/paths
+//	SALLYPORT_ENVOY=$PWD/bin/envoy SALLYPORT_SERVERS=$PWD/bin/servers go test ./test/paths
 //
 // Without SALLYPORT_ENVOY only the request oracle runs, on what is kept. nginx, httpd and Tomcat are taken from
 // SALLYPORT_SERVERS, where "make servers" unpacks them; what is not there is skipped. SALLYPORT_PROVE is the number of
