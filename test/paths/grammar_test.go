@@ -18,6 +18,7 @@ var known = []string{
 	"/%61dmin", "/%2561dmin", "/admin%20", "/shop/c%61rt", "/users/%61lice", "/users/bob/../alice", "/users/alice/../bob",
 	"/shop%2Fcart", "/shop%2fcart", "/admin%2Fx", "/admin%2Fpublic", "/users/alice%2Fx", "/users/alice%2F..%2Fbob", "/x%2F..%2Fadmin", "/x%2Fadmin",
 	"/admin;x", "/admin;x/y", "/;/admin", "/x;/admin", "/shop/cart;x", "/shop/cart;x=y/", "/x/..;/admin", "/users/alice;bob", "/users/alice;/x", "/a;%2Fb",
+	"/admin%2F{x", `/shop%2fcart/"`, "/users/alice%2Fx|", "/admin%2F%7Cx", "/admin%2F<x/y",
 	"/shop;x%2Fcart", "/shop%2Fcart;x", "//admin", "/x//admin", "/admin//public", "/./admin", "/x/../admin", "/admin/../shop/cart", "/admin/.", "/admin/..",
 	`/x\..\admin`, `/admin\x`, "/x%5C..%5Cadmin", "/x/%2e%2e/admin", "/%2e/admin", "/x/%252e%252e/admin", "/x%252F..%252Fadmin", "/admin%00", "/admin%00/x",
 	"/admin%3Bx", "/admin%3Fx", "/admin%23x", "/admin#x", "/x/%c0%ae%c0%ae/admin", "/%c0%afadmin", "/admin%", "/admin%zz", "/admin%u0000",
