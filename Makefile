@@ -5,6 +5,9 @@ ENVOY_VERSION := 1.40.0
 KUBE_VERSION := v1.37.2
 HELM_VERSION := v4.3.1
 KO_VERSION := v0.19.1
+# As Debian 12 names them; another release may have other names.
+SERVER_PACKAGES := nginx apache2-bin libapr1 libaprutil1 libcrypt1 libdb5.3 libexpat1 libpcre2-8-0 libssl3 libuuid1 zlib1g \
+	tomcat10-common libtomcat10-java libeclipse-jdt-core-java openjdk-17-jre-headless
 
 export GOBIN := $(CURDIR)/bin
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
@@ -27,7 +30,7 @@ endef
 
 .DEFAULT_GOAL := help
 
-.PHONY: help build generate verify test bench fuzz demo demo-up envoy kube image clean
+.PHONY: help build generate verify test bench fuzz demo demo-up envoy kube servers image clean
 
 help: ## explain the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' Makefile
@@ -53,7 +56,7 @@ test: race = $(find_race)
 test: build $(envoy_ready) bin/.kube-$(KUBE_VERSION) bin/.helm-$(HELM_VERSION) bin/.ko-$(KO_VERSION) ## run every test, also those with a real Envoy (ENVOY=path takes that one) and API server
 	@$(if $(race),echo 'With the race detector.',echo 'Without the race detector: it needs a C compiler.')
 	SALLYPORT_BIN='$(CURDIR)/bin/sallyport' SALLYPORT_ENVOY='$(ENVOY)' SALLYPORT_KUBE_ASSETS='$(GOBIN)' \
-	SALLYPORT_HELM='$(GOBIN)/helm' SALLYPORT_KO='$(GOBIN)/ko' $(if $(vectors),SALLYPORT_VECTORS='$(vectors)') \
+	SALLYPORT_HELM='$(GOBIN)/helm' SALLYPORT_KO='$(GOBIN)/ko' SALLYPORT_SERVERS='$(GOBIN)/servers' $(if $(vectors),SALLYPORT_VECTORS='$(vectors)') \
 	go test $(race) -timeout 15m ./...
 	cd test/wiring && SALLYPORT_HELM='$(GOBIN)/helm' go test ./...
 
@@ -81,6 +84,11 @@ image: bin/.ko-$(KO_VERSION) ## build the image as an OCI archive, bin/image.tar
 	KO=bin/ko VERSION='$(VERSION)' .ko/image bin/image.tar
 
 kube: bin/.kube-$(KUBE_VERSION) ## build bin/kube-apiserver and bin/etcd (some minutes the first time)
+
+servers: ## unpack nginx, httpd and Tomcat from Debian's packages into bin/servers, for test/paths; needs apt, but not root
+	rm -rf bin/servers && mkdir -p bin/servers
+	cd bin/servers && apt-get download $(SERVER_PACKAGES) && for deb in *.deb; do dpkg-deb -x "$$deb" . && rm "$$deb" || exit 1; done
+	cd bin/servers && find usr/lib/jvm -type l -lname '/etc/*' | while read -r link; do ln -sf "$$PWD$$(readlink "$$link")" "$$link"; done
 
 bin/.envoy-%:
 	rm -rf bin/venv bin/.envoy-*

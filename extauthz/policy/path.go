@@ -11,6 +11,10 @@ const (
 	maxPath = 8 << 10
 	// maxSegments bounds the segments of a path, and so the work of a lookup.
 	maxSegments = 128
+	// notInPath are the printable characters that no URL has in its path (RFC 3986 §3.3). A server that meets one may give
+	// up on the path as it was sent and escape the decoded one anew, as Go's URL.EscapedPath does. An encoded slash then
+	// separates.
+	notInPath = "\"<>^`{|}"
 )
 
 // pathOptions are how the servers of a host read what parsers disagree on.
@@ -23,6 +27,9 @@ type pathOptions struct {
 // "/" beyond the root. The segments are appended to segs. ok is false where two parsers could read the path differently.
 func splitPath(raw string, o pathOptions, segs []string) (p path, ok bool) {
 	if raw == "" || raw[0] != '/' || len(raw) > maxPath {
+		return path{}, false
+	}
+	if o.keepEncodedSlash && strings.ContainsAny(raw, notInPath) && (strings.Contains(raw, "%2F") || strings.Contains(raw, "%2f")) {
 		return path{}, false
 	}
 	rest := raw[1:]

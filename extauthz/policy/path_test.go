@@ -2,6 +2,7 @@ package policy
 
 import (
 	"bufio"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -47,6 +48,10 @@ func TestSplitPath(t *testing.T) {
 		{name: "encoded slash kept", raw: "/a%2Fb/c", o: keep, want: []string{"a/b", "c"}},
 		{name: "encoded slash kept, empty in front", raw: "/%2Fb", o: keep, bad: true},
 		{name: "encoded slash kept, dots behind", raw: "/a%2f../c", o: keep, bad: true},
+		{name: "encoded slash kept, beside what no path has", raw: "/a%2Fb/{c", o: keep, bad: true},
+		{name: "encoded slash kept, behind what no path has", raw: `/a"/b%2fc`, o: keep, bad: true},
+		{name: "what no path has, without an encoded slash", raw: "/a|b", o: keep, want: []string{"a|b"}},
+		{name: "what no path has, escaped", raw: "/a%2Fb%7Cc", o: keep, want: []string{"a/b|c"}},
 		{name: "encoded backslash, kept", raw: "/a%5Cb", o: keep, bad: true},
 		{name: "encoded percent", raw: "/%252e%252e/b", bad: true},
 		{name: "encoded hash", raw: "/a%23b", bad: true},
@@ -147,11 +152,16 @@ func FuzzSplitPath(f *testing.F) {
 		f.Add(s, false, false)
 		f.Add(s, true, true)
 	}
+	f.Add("/admin%2F{x", true, false) // Go's ServeMux served /admin/{x
+	f.Add("/admin%2F%7Cx", true, false)
 	f.Fuzz(func(t *testing.T, raw string, keep, strip bool) {
 		o := pathOptions{keep, strip}
 		p, ok := splitPath(raw, o, nil)
 		if !ok {
 			return
+		}
+		if u, err := url.ParseRequestURI(raw); err != nil || strings.Count(u.EscapedPath(), "/") != strings.Count(raw, "/") {
+			t.Fatalf("%q has other segments for net/url: %q, %v", raw, u.EscapedPath(), err)
 		}
 		var again strings.Builder
 		for _, s := range p.segs {
@@ -160,7 +170,7 @@ func FuzzSplitPath(f *testing.F) {
 			}
 			again.WriteByte('/')
 			for i := range len(s) {
-				if c := s[i]; c <= ' ' || c >= 0x7f || c == '/' {
+				if c := s[i]; c <= ' ' || c >= 0x7f || c == '/' || strings.IndexByte(notInPath, c) >= 0 {
 					again.WriteString("%" + strings.ToUpper(string("0123456789abcdef"[c>>4])+string("0123456789abcdef"[c&15])))
 				} else {
 					again.WriteByte(c)
