@@ -288,7 +288,7 @@ func (d drawer) question() *question {
 		q.headers["access-control-request-method"] = one(d, "GET", "PUT", "POST")
 	}
 	if d.rarely(15) {
-		q.namespace = one(d, "shop", "alpha", "gone")
+		q.scope = one(d, "namespace/shop", "namespace/alpha", "namespace/gone")
 	}
 	q.address = one(d, netip.Addr{}, netip.MustParseAddr("10.1.2.3"), netip.MustParseAddr("::ffff:10.1.2.3"), netip.MustParseAddr("2001:db8::1"))
 	if !d.rarely(5) {

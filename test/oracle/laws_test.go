@@ -66,7 +66,8 @@ func TestFaultyRulesOnlyClose(t *testing.T) {
 // enforced as a whole.
 func (w *world) keep(is func(view, *claim) bool) *world {
 	v := view{w, false}
-	out := &world{providers: w.providers, trust: w.trust, dryRun: w.dryRun}
+	out := *w
+	out.policies = nil
 	for _, p := range w.policies {
 		left := p.DeepCopy()
 		left.Spec.Rules = nil
@@ -81,7 +82,7 @@ func (w *world) keep(is func(view, *claim) bool) *world {
 			out.policies = append(out.policies, left)
 		}
 	}
-	return out
+	return &out
 }
 
 // TestNothingIsRemembered compiles the worlds one after the other with one compiler, each twice, in another order, and
