@@ -20,14 +20,11 @@ type place struct {
 	service   target
 	gateway   target // its section is the listener
 	route     target // its section is the rule
+	backend   bool   // that a request reaches here
 }
 
 // target is an object that policies are attached to, or a section of it.
 type target struct{ kind, namespace, name, section string }
-
-// innermost are what the level within hosts is attached to, and onGateway what that of the Gateway is.
-func (p place) innermost() []target { return []target{p.service, p.route} }
-func (p place) onGateway() []target { return []target{p.gateway} }
 
 // attached are the policies that name one of these objects: as a whole, or the section.
 func (w *world) attached(to ...target) (out []*v1alpha1.AuthPolicy) {
@@ -62,23 +59,10 @@ func (w *world) places(q *question) (out []place) {
 			out = append(out, w.placesAt(g, q)...)
 		}
 	}
-	out = routedFirst(out)
-	if len(out) > 0 {
-		return out
+	if len(out) == 0 {
+		out = []place{{byHost: true, gateway: w.gateway(namespace, name)}}
 	}
-	if kind == "" {
-		return []place{{byHost: true}}
-	}
-	return []place{{byHost: true, gateway: w.gateway(namespace, name)}}
-}
-
-// routedFirst leaves out the places without a route where there is one with: there is nothing behind them.
-func routedFirst(places []place) []place {
-	routed := func(p place) bool { return p.route.kind != "" }
-	if !slices.ContainsFunc(places, routed) {
-		return places
-	}
-	return slices.DeleteFunc(places, func(p place) bool { return !routed(p) })
+	return out
 }
 
 func (w *world) service(namespace string, is func(name string) bool) target {
@@ -99,40 +83,59 @@ func (w *world) gateway(namespace, name string) target {
 	return target{}
 }
 
-// placesAt are those at one Gateway: on each port the listener with the closest hostname takes the request.
+// placesAt are those at one Gateway: on each port the listener with the closest hostname takes the request. Of several
+// ports the scheme tells which, as long as the header that proxies pass on agrees.
 func (w *world) placesAt(g *gatewayv1.Gateway, q *question) (out []place) {
+	var takers []*gatewayv1.Listener
+	for _, host := range q.names() {
+		takers = append(takers, takersOf(g, host)...)
+	}
+	if told := slices.DeleteFunc(slices.Clone(takers), func(l *gatewayv1.Listener) bool {
+		return !strings.EqualFold(q.scheme, string(l.Protocol))
+	}); len(told) > 0 && q.headers["x-forwarded-proto"] == q.scheme {
+		takers = told
+	}
+	for _, l := range takers {
+		for _, host := range q.names() {
+			at := place{byHost: true, gateway: target{"Gateway", g.Namespace, g.Name, string(l.Name)}}
+			// Which of the two has the characters that rank is open.
+			routes := w.admitted(g, l)
+			lands := append(landings(routes, l, (*route).hosts, host, q), landings(routes, l, (*route).written, host, q)...)
+			if len(lands) == 0 {
+				out = append(out, at)
+			}
+			for _, m := range lands {
+				at.route, at.backend = target{m.route.kind, m.route.namespace, m.route.name, m.rule}, m.backend
+				out = append(out, at)
+			}
+		}
+	}
+	return out
+}
+
+// names are the hosts that a proxy may take the request's for: with a final dot that it does not drop, it is none that
+// anybody names.
+func (q *question) names() []string {
+	host, _, _ := strings.Cut(q.host, ":")
+	if strings.HasSuffix(host, ".") {
+		return []string{plain(q.host), "."}
+	}
+	return []string{plain(q.host)}
+}
+
+// takersOf are the listeners that take a host, one for each port.
+func takersOf(g *gatewayv1.Gateway, host string) []*gatewayv1.Listener {
 	taken := map[gatewayv1.PortNumber]*gatewayv1.Listener{}
 	for i := range g.Spec.Listeners {
 		l := &g.Spec.Listeners[i]
-		if !q.speaks(l.Protocol) || !covers(hostname(l), plain(q.host)) {
+		if l.Protocol != gatewayv1.HTTPProtocolType && l.Protocol != gatewayv1.HTTPSProtocolType || !covers(hostname(l), host) {
 			continue
 		}
 		if other := taken[l.Port]; other == nil || closer(hostname(l), hostname(other)) < 0 {
 			taken[l.Port] = l
 		}
 	}
-	for _, l := range taken {
-		at := place{byHost: true, gateway: target{"Gateway", g.Namespace, g.Name, string(l.Name)}}
-		lands := w.landings(g, l, q)
-		if len(lands) == 0 {
-			out = append(out, at)
-		}
-		for _, m := range lands {
-			at.route = target{m.route.kind, m.route.namespace, m.route.name, m.rule}
-			out = append(out, at)
-		}
-	}
-	return out
-}
-
-// speaks tells whether the request may have come by a listener of this protocol. Its scheme tells, where Envoy and the
-// header that proxies pass on agree on it.
-func (q *question) speaks(p gatewayv1.ProtocolType) bool {
-	if p != gatewayv1.HTTPProtocolType && p != gatewayv1.HTTPSProtocolType {
-		return false
-	}
-	passed, ok := q.headers["x-forwarded-proto"]
-	return q.scheme == "" || ok && passed != q.scheme || strings.EqualFold(q.scheme, string(p))
+	return slices.Collect(maps.Values(taken))
 }
 
 // hostname of a listener; * where it has none.
@@ -149,23 +152,21 @@ type route struct {
 
 // match is one match of a rule of a route, in the order of the rules.
 type match struct {
-	route *route
-	rule  string // its name
-	path  func(string) bool
-	regex bool  // the path is one, and the Gateway API says no rank of it
-	rank  []int // of what is equal in it, the more the better
+	route   *route
+	rule    string // its name
+	backend bool   // the rule has one
+	path    func(string) bool
+	regex   bool  // the path is one, and the Gateway API says no rank of it
+	rank    []int // of what is equal in it, the more the better
 
 	method         string
 	headers, query []v1alpha1.ValueMatch
 }
 
-// hosts are the hostnames of a route as far as the listener has them.
+// hosts are the hostnames of a route as far as the listener has them; written are those that the route itself says.
 func (r *route) hosts(l *gatewayv1.Listener) (out []string) {
-	if len(r.hostnames) == 0 {
-		return []string{hostname(l)}
-	}
-	for _, h := range r.hostnames {
-		switch own, of := string(h), hostname(l); {
+	for _, own := range r.written(l) {
+		switch of := hostname(l); {
 		case covers(of, own):
 			out = append(out, own)
 		case covers(own, of):
@@ -175,20 +176,21 @@ func (r *route) hosts(l *gatewayv1.Listener) (out []string) {
 	return out
 }
 
-// admitted are the routes that a listener admits, the oldest first. Of an HTTPRoute and a GRPCRoute with a hostname in
-// common it takes the first.
-func (w *world) admitted(g *gatewayv1.Gateway, l *gatewayv1.Listener) (out []*route) {
-	for _, r := range w.routes() {
-		conflicts := slices.ContainsFunc(out, func(o *route) bool {
-			return o.kind != r.kind && slices.ContainsFunc(o.hosts(l), func(a string) bool {
-				return slices.ContainsFunc(r.hosts(l), func(b string) bool { return covers(a, b) || covers(b, a) })
-			})
-		})
-		if r.wants(g, l) && w.allows(g, l, r) && len(r.hosts(l)) > 0 && !conflicts {
-			out = append(out, r)
-		}
+func (r *route) written(*gatewayv1.Listener) (out []string) {
+	for _, h := range r.hostnames {
+		out = append(out, string(h))
+	}
+	if len(out) == 0 {
+		return []string{"*"}
 	}
 	return out
+}
+
+// admitted are the routes that a listener admits, the oldest first.
+func (w *world) admitted(g *gatewayv1.Gateway, l *gatewayv1.Listener) []*route {
+	return slices.DeleteFunc(w.routes(), func(r *route) bool {
+		return !r.wants(g, l) || !w.allows(g, l, r) || len(r.hosts(l)) == 0
+	})
 }
 
 // wants tells whether a route names the listener as its parent.
@@ -225,48 +227,65 @@ func (w *world) allows(g *gatewayv1.Gateway, l *gatewayv1.Listener, r *route) bo
 	return false
 }
 
-// landings are the matches that could decide at a listener. Those of the closest hostname go first, then the rank of the
-// Gateway API, then the older route and the earlier rule. The rank of a regular expression is open, and so is whether a
-// query fits that parsers read in two ways: these are meant beside whatever else is.
-func (w *world) landings(g *gatewayv1.Gateway, l *gatewayv1.Listener, q *question) (out []*match) {
+// landings are the matches that could decide: of the closest hostname, by the rank of the Gateway API, then of the older
+// route, then the earlier rule. What it leaves open is meant beside whatever else is: the rank of a regular expression, a
+// match that is not sure down to the first that is, and a less close hostname where none of the closest is sure to take
+// the request.
+func landings(routes []*route, l *gatewayv1.Listener, names func(*route, *gatewayv1.Listener) []string, host string, q *question) (out []*match) {
 	byHost := map[string][]*match{}
-	for _, r := range w.admitted(g, l) {
-		hosts := slices.DeleteFunc(r.hosts(l), func(h string) bool { return !covers(h, plain(q.host)) })
-		slices.SortFunc(hosts, closer)
+	for _, r := range routes {
+		takes := func(h string) bool { return covers(h, host) }
+		if !slices.ContainsFunc(r.hosts(l), takes) {
+			continue
+		}
+		closest := slices.MinFunc(slices.DeleteFunc(names(r, l), func(h string) bool { return !takes(h) }), closer)
 		for i := range r.matches {
-			if len(hosts) > 0 {
-				byHost[hosts[0]] = append(byHost[hosts[0]], &r.matches[i])
-			}
+			byHost[closest] = append(byHost[closest], &r.matches[i])
 		}
 	}
 	for _, h := range slices.SortedFunc(maps.Keys(byHost), closer) {
-		var best *match
-		landed := false
+		slices.SortStableFunc(byHost[h], func(a, b *match) int { return slices.Compare(b.rank, a.rank) })
+		taken, ranked := false, map[string]bool{} // by kind, since either may be rejected
 		for _, m := range byHost[h] {
-			fits, sure := m.fits(q)
-			switch {
-			case fits && (m.regex || !sure):
+			maybe, sure := m.fits(q)
+			if maybe && (m.regex || !ranked[m.route.kind]) {
 				out = append(out, m)
-				landed = landed || sure
-			case fits && (best == nil || slices.Compare(m.rank, best.rank) > 0):
-				best = m
 			}
+			taken = taken || sure
+			ranked[m.route.kind] = ranked[m.route.kind] || sure && !m.regex
 		}
-		if best != nil {
-			out = append(out, best)
-		}
-		if best != nil || landed {
+		if taken {
 			break
 		}
 	}
 	return out
 }
 
-// fits tells whether a request is as the match wants it.
-func (m *match) fits(q *question) (fits, sure bool) {
-	path, _, _ := strings.Cut(q.path, "?")
+// fits tells whether a request may be as the match wants it, and whether it is so for sure. Proxies differ on values that
+// stand there twice, and on calls that are not gRPC.
+func (m *match) fits(q *question) (maybe, sure bool) {
+	path, query, _ := strings.Cut(q.path, "?")
 	if !m.path(path) || m.method != "" && m.method != q.method {
-		return false, true
+		return false, false
 	}
-	return (&claim{match: &v1alpha1.RouteMatch{Headers: m.headers, QueryParams: m.query}}).fits(q, "")
+	sure = m.route.kind == "HTTPRoute" || q.method == "POST" && strings.HasPrefix(q.headers["content-type"], "application/grpc")
+	for _, h := range m.headers {
+		got, ok := q.headers[strings.ToLower(h.Name)]
+		switch {
+		case ok && strings.Contains(got, ","):
+			sure = false
+		case !ok || !holds(&h, got):
+			return false, false
+		}
+	}
+	for _, want := range m.query {
+		got, n, readable := q.parameter(want.Name)
+		switch {
+		case !readable || strings.Contains(query, "%"):
+			sure = false
+		case n == 0 || !holds(&want, got):
+			return false, false
+		}
+	}
+	return true, sure
 }

@@ -9,19 +9,19 @@ import (
 )
 
 // hosts are the policies that name the host of q, by host as they write it: the exact one, the longest wildcard, and so
-// on to "*". Policies of one namespace share a host; between namespaces one owns it.
-func (v view) hosts(p place, q *question) (out [][]*v1alpha1.AuthPolicy) {
+// on to "*". Policies of one namespace share a host. A host that is granted by its exact name is that namespace's, with a
+// policy or without.
+func (w *world) hosts(p place, q *question) (out [][]*v1alpha1.AuthPolicy) {
 	if !p.byHost {
 		return nil
 	}
-	host := plain(q.host)
-	owners := v.oldest()
-	if v.grants {
-		owners = v.granted(host)
-	}
+	host, owners := plain(q.host), w.owners()
+	grant, holders := w.closestGrant(host)
 	var names []string
 	for h, policies := range owners {
-		if covers(h, host) && (p.namespace == "" || policies[0].Namespace == p.namespace) {
+		ns := policies[0].Namespace
+		reserved := w.grants && grant == host && (len(holders) > 1 || holders[0] != ns)
+		if covers(h, host) && !reserved && (p.namespace == "" || ns == p.namespace) {
 			names = append(names, h)
 		}
 	}
@@ -48,97 +48,74 @@ func closer(a, b string) int {
 	return cmp.Or(cmp.Compare(strings.Count(a, "*"), strings.Count(b, "*")), cmp.Compare(len(b), len(a)))
 }
 
-// oldest are the owners by host where there are no grants: whoever enforces more, and then the older, keeps what overlaps.
-func (w *world) oldest() map[string][]*v1alpha1.AuthPolicy {
-	tier := func(p *v1alpha1.AuthPolicy) int {
-		switch {
-		case !w.tried(p):
-			return 0
-		case view{w, false}.speaks(p):
-			return 1
-		}
-		return 2
-	}
+// owners are the policies by the hosts that they name and that are theirs. A host, or a wildcard, belongs to who has the
+// closest grant of it; a name that is granted to several is nobody's. What lies under a wildcard that several
+// have, and everything where there are no grants, is shared by overlap: whoever enforces more, and then the older, keeps it.
+func (w *world) owners() map[string][]*v1alpha1.AuthPolicy {
 	order := w.sorted()
 	slices.SortStableFunc(order, func(a, b *v1alpha1.AuthPolicy) int {
-		return cmp.Or(cmp.Compare(tier(a), tier(b)), a.CreationTimestamp.Compare(b.CreationTimestamp.Time))
+		return cmp.Or(cmp.Compare(w.tier(a), w.tier(b)), a.CreationTimestamp.Compare(b.CreationTimestamp.Time))
 	})
 	kept := map[string]string{} // namespace by host
-	owns := func(p *v1alpha1.AuthPolicy, h string) bool {
-		for other, ns := range kept {
-			if ns != p.Namespace && (covers(h, other) || covers(other, h)) {
-				return false
-			}
-		}
-		return true
-	}
 	for _, p := range order {
 		for _, h := range p.Spec.Hosts {
-			if owns(p, plain(h)) {
-				kept[plain(h)] = p.Namespace
+			if h = plain(h); w.mayName(p.Namespace, h) && !w.lost(p.Namespace, h, kept) {
+				kept[h] = p.Namespace
 			}
 		}
 	}
-	return w.naming(func(p *v1alpha1.AuthPolicy, h string) bool { return kept[h] == p.Namespace })
-}
-
-// naming are the policies by the hosts that they name and that are theirs.
-func (w *world) naming(theirs func(p *v1alpha1.AuthPolicy, h string) bool) map[string][]*v1alpha1.AuthPolicy {
 	out := map[string][]*v1alpha1.AuthPolicy{}
 	for _, p := range w.sorted() {
 		for _, h := range p.Spec.Hosts {
-			if theirs(p, plain(h)) {
-				out[plain(h)] = append(out[plain(h)], p)
+			if h = plain(h); kept[h] == p.Namespace {
+				out[h] = append(out[h], p)
 			}
 		}
 	}
 	return out
 }
 
-// granted are the owners of a host where there are grants: policies of the namespace that has the closest one, in force
-// on what is granted to it. An exact grant of two is nobody's; a wildcard of two is that one's which names the host.
-func (v view) granted(host string) map[string][]*v1alpha1.AuthPolicy {
-	grants := map[string][]string{} // hosts by namespace
-	var closest string
-	for _, ns := range v.namespaces {
+// mayName tells whether a namespace has the closest grant of a host, and one of this very name alone.
+func (w *world) mayName(namespace, host string) bool {
+	grant, holders := w.closestGrant(host)
+	return !w.grants || slices.Contains(holders, namespace) && (len(holders) == 1 || grant != host)
+}
+
+// lost tells whether another namespace has kept what overlaps with a host, by the same grant.
+func (w *world) lost(namespace, host string, kept map[string]string) bool {
+	grant, _ := w.closestGrant(host)
+	for other, ns := range kept {
+		same, _ := w.closestGrant(other)
+		if ns != namespace && (covers(host, other) || covers(other, host)) && (!w.grants || same == grant) {
+			return true
+		}
+	}
+	return false
+}
+
+// tier of a policy: enforced, with a rule that is, or only tried out. DryRun takes no host away.
+func (w *world) tier(p *v1alpha1.AuthPolicy) int {
+	switch {
+	case !w.tried(p):
+		return 0
+	case view{w, false}.speaks(p):
+		return 1
+	}
+	return 2
+}
+
+// closestGrant is the closest grant that covers a host or a wildcard, and the namespaces that have it.
+func (w *world) closestGrant(name string) (grant string, holders []string) {
+	for _, ns := range w.namespaces {
 		for h := range strings.SplitSeq(ns.Annotations["sallyport.dev/hosts"], ",") {
-			h = plain(strings.TrimSpace(h))
-			grants[ns.Name] = append(grants[ns.Name], h)
-			if covers(h, host) && (closest == "" || closer(h, closest) < 0) {
-				closest = h
+			switch h = plain(strings.TrimSpace(h)); {
+			case !covers(h, name):
+			case grant == "" || closer(h, grant) < 0:
+				grant, holders = h, []string{ns.Name}
+			case h == grant && !slices.Contains(holders, ns.Name):
+				holders = append(holders, ns.Name)
 			}
 		}
 	}
-	theirs := func(p *v1alpha1.AuthPolicy, h string) bool {
-		return slices.Contains(grants[p.Namespace], closest) && covers(h, host) &&
-			slices.ContainsFunc(grants[p.Namespace], func(g string) bool { return covers(g, h) })
-	}
-	holders := 0
-	for _, hosts := range grants {
-		if slices.Contains(hosts, closest) {
-			holders++
-		}
-	}
-	if holders > 1 && !strings.HasPrefix(closest, "*") {
-		return nil
-	}
-	out := v.naming(theirs)
-	// Whoever only tries out takes nothing from one that enforces.
-	for _, say := range []func(*v1alpha1.AuthPolicy) bool{func(p *v1alpha1.AuthPolicy) bool { return !v.tried(p) }, view{v.world, false}.speaks, view{v.world, true}.speaks} {
-		namespaces := map[string]bool{}
-		for _, policies := range out {
-			for _, p := range policies {
-				if say(p) {
-					namespaces[p.Namespace] = true
-				}
-			}
-		}
-		if len(namespaces) > 1 {
-			return nil
-		}
-		if len(namespaces) == 1 {
-			return v.naming(func(p *v1alpha1.AuthPolicy, h string) bool { return theirs(p, h) && namespaces[p.Namespace] })
-		}
-	}
-	return nil
+	return grant, holders
 }

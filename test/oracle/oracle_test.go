@@ -88,11 +88,23 @@ func (w *world) ask(q *question) (enforced, dryRun answer) {
 	return view{w, false}.answer(q), view{w, true}.answer(q)
 }
 
-// answer of all places where the request could be: each level that has something to say must allow.
+// answer of all places where the request could be: each level that has something to say must allow. Without a scope its
+// owner must have a say in a host that is granted.
 func (v view) answer(q *question) answer {
 	var opinions []opinion
+	_, owners := v.closestGrant(plain(q.host))
+	open := v.dryRun && !v.all
+	known, owned := open, open || q.scope != "" || !v.grants || len(owners) == 0
 	for _, p := range v.places(q) {
-		opinions = append(opinions, v.at(p, q)...)
+		of, policies := v.at(p, q)
+		opinions, known = append(opinions, of...), known || len(policies) > 0
+		if len(policies) == 0 && p.backend && !open {
+			opinions = append(opinions, noPolicy)
+		}
+		owned = owned || slices.ContainsFunc(policies, func(p *v1alpha1.AuthPolicy) bool { return slices.Contains(owners, p.Namespace) })
+	}
+	if !known || !owned {
+		opinions = append(opinions, noPolicy)
 	}
 	var no []string
 	for _, o := range opinions {
@@ -107,17 +119,16 @@ func (v view) answer(q *question) answer {
 	return v.judgeToken(opinions, q)
 }
 
-// at is what the levels have to say at a place: hosts, route or Service, and Gateway.
-func (v view) at(p place, q *question) (out []opinion) {
-	exists := v.dryRun && !v.all
+// at is what the levels have to say at a place: hosts, route or Service, and Gateway; and all the policies that there are,
+// enforced or not.
+func (v view) at(p place, q *question) (out []opinion, there []*v1alpha1.AuthPolicy) {
 	ask := func(policies []*v1alpha1.AuthPolicy) bool {
-		exists = exists || len(policies) > 0
+		there = append(there, policies...)
 		o := v.level(policies, q)
 		if len(o.hits)+len(o.no) > 0 {
 			out = append(out, o)
-			return true
 		}
-		return false
+		return len(o.hits)+len(o.no) > 0
 	}
 	// A host of which nothing is enforced goes on to the next wider one.
 	for _, policies := range v.hosts(p, q) {
@@ -125,19 +136,12 @@ func (v view) at(p place, q *question) (out []opinion) {
 			break
 		}
 	}
-	ask(v.attached(p.innermost()...))
-	onGateway := v.attached(p.onGateway()...)
-	if len(out) > 0 {
-		exists = exists || len(onGateway) > 0
-		onGateway = slices.DeleteFunc(onGateway, func(a *v1alpha1.AuthPolicy) bool {
-			return value(a.Spec.Inheritance, v1alpha1.InheritanceDefault) != v1alpha1.InheritanceRequired
-		})
-	}
-	ask(onGateway)
-	if !exists {
-		return []opinion{{no: []string{"NoPolicy"}}}
-	}
-	return out
+	ask(v.attached(p.service, p.route))
+	inner := len(out) > 0
+	ask(slices.DeleteFunc(v.attached(p.gateway), func(a *v1alpha1.AuthPolicy) bool {
+		return inner && value(a.Spec.Inheritance, "") != v1alpha1.InheritanceRequired
+	}))
+	return out, there
 }
 
 // opinion is what one level has to say: rules that must hold, or why it refuses; neither where nothing is enforced.
@@ -145,6 +149,8 @@ type opinion struct {
 	hits []*claim
 	no   []string
 }
+
+var noPolicy = opinion{no: []string{"NoPolicy"}}
 
 // level is the answer of policies that share one table.
 func (v view) level(policies []*v1alpha1.AuthPolicy, q *question) opinion {

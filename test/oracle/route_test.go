@@ -17,7 +17,7 @@ func (w *world) routes() (out []*route) {
 		r := &route{"HTTPRoute", h.Namespace, h.Name, h.CreationTimestamp, h.Spec.ParentRefs, h.Spec.Hostnames, nil}
 		for _, rule := range h.Spec.Rules {
 			for _, m := range orAny(rule.Matches) {
-				r.matches = append(r.matches, httpMatch(r, string(value(rule.Name, "")), m))
+				r.matches = append(r.matches, httpMatch(r, string(value(rule.Name, "")), len(rule.BackendRefs) > 0, m))
 			}
 		}
 		out = append(out, r)
@@ -26,7 +26,7 @@ func (w *world) routes() (out []*route) {
 		r := &route{"GRPCRoute", g.Namespace, g.Name, g.CreationTimestamp, g.Spec.ParentRefs, g.Spec.Hostnames, nil}
 		for _, rule := range g.Spec.Rules {
 			for _, m := range orAny(rule.Matches) {
-				r.matches = append(r.matches, grpcMatch(r, string(value(rule.Name, "")), m))
+				r.matches = append(r.matches, grpcMatch(r, string(value(rule.Name, "")), len(rule.BackendRefs) > 0, m))
 			}
 		}
 		out = append(out, r)
@@ -45,8 +45,8 @@ func orAny[M any](matches []M) []M {
 	return matches
 }
 
-func httpMatch(r *route, rule string, h gatewayv1.HTTPRouteMatch) match {
-	m := match{route: r, rule: rule, method: string(value(h.Method, ""))}
+func httpMatch(r *route, rule string, backend bool, h gatewayv1.HTTPRouteMatch) match {
+	m := match{route: r, rule: rule, backend: backend, method: string(value(h.Method, ""))}
 	for _, c := range h.Headers {
 		m.headers = append(m.headers, valueMatch(string(value(c.Type, "")), string(c.Name), c.Value))
 	}
@@ -71,8 +71,8 @@ func httpMatch(r *route, rule string, h gatewayv1.HTTPRouteMatch) match {
 	return m
 }
 
-func grpcMatch(r *route, rule string, g gatewayv1.GRPCRouteMatch) match {
-	m := match{route: r, rule: rule, method: "POST"}
+func grpcMatch(r *route, rule string, backend bool, g gatewayv1.GRPCRouteMatch) match {
+	m := match{route: r, rule: rule, backend: backend}
 	for _, c := range g.Headers {
 		m.headers = append(m.headers, valueMatch(string(value(c.Type, "")), string(c.Name), c.Value))
 	}
@@ -89,6 +89,12 @@ func grpcMatch(r *route, rule string, g gatewayv1.GRPCRouteMatch) match {
 	}
 	service, name := value(method.Service, ""), value(method.Method, "")
 	m.path = whole("/" + part(service) + "/" + part(name)).MatchString
+	switch {
+	case service == "" && name == "":
+		m.path = whole("/.*").MatchString
+	case name == "" && !m.regex:
+		m.path = whole("/" + part(service) + "(/.*)?").MatchString
+	}
 	m.rank = []int{len(service), len(name), len(m.headers)}
 	return m
 }

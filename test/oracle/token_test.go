@@ -60,11 +60,11 @@ func (v view) judgeToken(opinions []opinion, q *question) answer {
 			missing = append(missing, says("MissingToken", looks[i]))
 		}
 		looking = append(looking, looks...)
-		switch {
-		case len(o.hits) > 0 && o.hits[0].preflight:
-			preflights = append(preflights, says("Preflight", o.hits[0]))
-		case len(o.hits) > 0:
+		if len(o.hits) > 0 {
 			passing = append(passing, o.hits[0])
+			if o.hits[0].preflight {
+				preflights = append(preflights, says("Preflight", o.hits[0]))
+			}
 		}
 	}
 	reason := "Allowed"
@@ -87,7 +87,9 @@ func (v view) judgeToken(opinions []opinion, q *question) answer {
 			return a
 		}
 	}
-	a.allow, a.says = true, preflights
+	if a.allow, a.says = true, preflights; len(preflights) == len(passing) {
+		passing = nil
+	}
 	for _, c := range passing {
 		a.says = append(a.says, says(reason, c))
 	}
