@@ -290,8 +290,14 @@ func (d drawer) questionTo(w *world) *question {
 // any draws a world, every other one a cluster, and says how questions to it are drawn.
 func (d drawer) any() (*world, func() *question) {
 	if d.rarely(2) {
-		return d.world(), d.question
+		return d.byHost()
 	}
+	return d.inCluster()
+}
+
+func (d drawer) byHost() (*world, func() *question) { return d.world(), d.question }
+
+func (d drawer) inCluster() (*world, func() *question) {
 	w := d.cluster()
 	return w, func() *question { return d.questionTo(w) }
 }
