@@ -160,7 +160,7 @@ func (d drawer) httpRoute(w *world, m metav1.ObjectMeta) *gatewayv1.HTTPRoute {
 
 func (d drawer) httpMatch() (m gatewayv1.HTTPRouteMatch) {
 	if !d.rarely(6) {
-		typ := one(d, gatewayv1.PathMatchExact, gatewayv1.PathMatchPathPrefix, gatewayv1.PathMatchPathPrefix)
+		typ := one(d, gatewayv1.PathMatchExact, gatewayv1.PathMatchPathPrefix)
 		text := one(d, "/", "/a", "/a", "/b", "/a/b", "/a/b/", "/a/a", "/b/a")
 		if d.rarely(8) {
 			typ, text = gatewayv1.PathMatchRegularExpression, one(d, "/[ab]", "/a/.*", "/.*", "/a(/b)?")

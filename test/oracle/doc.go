@@ -25,5 +25,5 @@
 //
 //	SALLYPORT_PROVE=1000000 go test -v -timeout 1h -run Differential ./test/oracle
 //
-// What both read in different ways and is not decided yet is named in the function unsettled, counted and left out.
+// Where both differ and it is not decided or mended yet, the function unsettled names it, and the difference is counted.
 package oracle

@@ -291,7 +291,7 @@ func TestEveryFeatureDecides(t *testing.T) {
 			}
 		}
 	}
-	count(faults, 300, 12, drawer.byHost)
+	count(faults, 400, 16, drawer.byHost)
 	count(attachFaults, 150, 6, drawer.inCluster)
 }
 
