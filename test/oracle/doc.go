@@ -1,7 +1,29 @@
-// Package oracle holds no code, only tests: a second evaluator of policies, written from the words of the concepts page
-// and naive on purpose, and a comparison of it with package policy on policies and requests that are drawn.
+// Package oracle holds no code, only tests: a second evaluator of policies, written from the words of DESIGN and of the
+// Gateway API and naive on purpose, and a comparison of it with package policy on objects and requests that are drawn.
 //
 // It tries every rule one by one, looks nothing up and keeps nothing, and shares no code with package policy but the
-// types of the API and the claims of a token. The number of requests that are compared is what fits into a few seconds;
-// the environment variable SALLYPORT_ORACLE_PAIRS says another.
+// types of the API and the claims of a token. Beside the text it is read so:
+//
+//	oracle_test.go   one rule of meaning; Levels, and how their answers join; DryRun; preflight
+//	consent_test.go  Consent: grants, and whose a host is
+//	attach_test.go   Scope and Levels: the places that a request could be meant for, listeners, precedence of routes
+//	route_test.go    what a match of an HTTPRoute or GRPCRoute says
+//	land_test.go     Which rule a request lands on; methods, headers, query
+//	path_test.go     the third of the checks: how a path and a pattern are read
+//	require_test.go  requirements, expressions, and what does not compile
+//	token_test.go    whose tokens are believed, from, and the order of refusals
+//
+// Where DESIGN is silent, these readings are taken. Whose namespace names nothing under a wildcard that it was granted
+// reserves nothing by it; an exact grant does. On each port the listener with the closest host name takes the request. A
+// match ranks by the host name that the route writes and by what the listener leaves of it: both are meant. What cannot be
+// told (a regular expression, values that stand there twice, which kind of route is rejected) is meant beside what is
+// sure. Required is asked at a Gateway whatever its listeners take. A level of which nothing fits that is enforced counts
+// as none. Where several levels refuse, each refusal is right; where they allow, the first rule of each may be named.
+//
+// The comparison runs over as many pairs as fit into a few seconds. The environment variable SALLYPORT_PROVE says another
+// number, and go test -v prints pairs, differences and seconds:
+//
+//	SALLYPORT_PROVE=1000000 go test -v -timeout 1h -run Differential ./test/oracle
+//
+// Where both differ and it is not decided or mended yet, the function unsettled names it, and the difference is counted.
 package oracle

@@ -197,7 +197,7 @@ func (d drawer) value(name string) v1alpha1.ValueMatch {
 // requirements of a rule; captured tells whether its paths capture {x}.
 func (d drawer) requirements(captured bool) *v1alpha1.Requirements {
 	r := &v1alpha1.Requirements{RequirementTerm: d.term(captured)}
-	if d.rarely(4) {
+	if d.rarely(2) {
 		for range 1 + d.IntN(2) {
 			r.AnyOf = append(r.AnyOf, d.term(captured))
 		}
@@ -247,8 +247,8 @@ func (d drawer) claim(captured bool) v1alpha1.ClaimRequirement {
 	default:
 		r.Values = some(d, 2, "a", "b", "7", "1e2", "true", "", "a")
 		switch {
-		case captured && d.rarely(2):
-			r.Values = append(r.Values[:1], one(d, "{x}", "{x}", "u-{x}", "{{x}}"))
+		case captured && !d.rarely(6):
+			r.Values = append(r.Values[:0], one(d, "{x}", "{x}", "u-{x}", "{{x}}"))
 		case d.rarely(30):
 			r.Values = append(r.Values, "{y}")
 		}
@@ -288,7 +288,7 @@ func (d drawer) question() *question {
 		q.headers["access-control-request-method"] = one(d, "GET", "PUT", "POST")
 	}
 	if d.rarely(15) {
-		q.namespace = one(d, "shop", "alpha", "gone")
+		q.scope = one(d, "namespace/shop", "namespace/alpha", "namespace/gone")
 	}
 	q.address = one(d, netip.Addr{}, netip.MustParseAddr("10.1.2.3"), netip.MustParseAddr("::ffff:10.1.2.3"), netip.MustParseAddr("2001:db8::1"))
 	if !d.rarely(5) {

@@ -51,7 +51,7 @@ func land(claims []*claim, path reading, q *question, method string, open bool) 
 		return nil, []string{"NoRule"}
 	}
 	slices.SortStableFunc(hits, func(a, b *claim) int {
-		return cmp.Or(strings.Compare(policyName(a.p), policyName(b.p)), cmp.Compare(a.index, b.index))
+		return cmp.Or(strings.Compare(a.p.Namespace, b.p.Namespace), strings.Compare(a.p.Name, b.p.Name), cmp.Compare(a.index, b.index))
 	})
 	return slices.Compact(hits), nil
 }

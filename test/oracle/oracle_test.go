@@ -7,48 +7,52 @@ import (
 	"strings"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
 	"github.com/sallyport/sallyport/api/v1alpha1"
 	"github.com/sallyport/sallyport/extauthz/token"
 )
 
 // world is everything that a verdict is a function of, the request apart.
 type world struct {
-	policies  []*v1alpha1.AuthPolicy
-	providers []*v1alpha1.IdentityProvider
-	dryRun    bool // the operator's word
-	trust     string
+	policies   []*v1alpha1.AuthPolicy
+	providers  []*v1alpha1.IdentityProvider
+	namespaces []*corev1.Namespace
+	services   []*corev1.Service
+	gateways   []*gatewayv1.Gateway
+	httpRoutes []*gatewayv1.HTTPRoute
+	grpcRoutes []*gatewayv1.GRPCRoute
+
+	// The operator's words.
+	dryRun, grants bool
+	trust          string
 }
 
 // question is a request, with the token that it shows.
 type question struct {
-	method, host, path string
-	headers            map[string]string
-	namespace          string // scope; empty for none
-	principal          string
-	address            netip.Addr
-	claims             token.Claims // nil: no token
-	forged             bool         // its signature does not hold
-	now                time.Time
+	scope                      string // as the proxy states it; empty for none
+	method, scheme, host, path string
+	headers                    map[string]string
+	principal                  string
+	address                    netip.Addr
+	claims                     token.Claims // nil: no token
+	forged                     bool         // its signature does not hold
+	now                        time.Time
 }
 
-// answer is a verdict. reasons are those that are right: where a request is refused for two at once, either is.
+// answer is a verdict. says are the reasons that are right, each with the policy and the rule that it names: where a
+// request is refused for two at once, either is, and of levels that allow the first rule of each may be named.
 type answer struct {
-	allow   bool
-	reasons []string
-	policy  string
-	// rules that may be named; several where a token is refused and nobody can know by whose providers.
-	rules []string
-	// hits are the rules that had to hold.
-	hits int
+	allow bool
+	says  []string
+	// levels that had an answer, and the most rules of one that had to hold.
+	levels, rules int
 }
 
-func refuse(reason string) answer { return answer{reasons: []string{reason}} }
-
-func (c *claim) answer(allow bool, reason string) answer {
-	return answer{allow: allow, reasons: []string{reason}, policy: policyName(c.p), rules: []string{c.rule.Name}}
+func says(reason string, c *claim) string {
+	return reason + " " + c.p.Namespace + "/" + c.p.Name + " " + c.rule.Name
 }
-
-func policyName(p *v1alpha1.AuthPolicy) string { return p.Namespace + "/" + p.Name }
 
 // view is a way to look at the policies: as they are enforced, or as if DryRun were not said.
 type view struct {
@@ -56,24 +60,15 @@ type view struct {
 	all bool
 }
 
-// counts tells whether a rule takes part.
+// counts tells whether a rule takes part: by its own mode, else by that of its policy.
 func (v view) counts(p *v1alpha1.AuthPolicy, r *v1alpha1.Rule) bool {
-	return v.all || !v.dryRun && mode(p, r) != v1alpha1.ModeDryRun
-}
-
-// mode of a rule: its own word, else that of its policy.
-func mode(p *v1alpha1.AuthPolicy, r *v1alpha1.Rule) v1alpha1.Mode {
-	for _, m := range []*v1alpha1.Mode{r.Mode, p.Spec.Mode} {
-		if m != nil {
-			return *m
-		}
-	}
-	return v1alpha1.ModeEnforce
+	mode := value(r.Mode, value(p.Spec.Mode, v1alpha1.ModeEnforce))
+	return v.all || !v.dryRun && mode != v1alpha1.ModeDryRun
 }
 
 // tried tells whether the policy as a whole is tried out.
 func (w *world) tried(p *v1alpha1.AuthPolicy) bool {
-	return w.dryRun || p.Spec.Mode != nil && *p.Spec.Mode == v1alpha1.ModeDryRun
+	return w.dryRun || value(p.Spec.Mode, "") == v1alpha1.ModeDryRun
 }
 
 // speaks tells whether a policy has a say: it is enforced, or one of its rules is.
@@ -88,137 +83,107 @@ func (w *world) sorted() []*v1alpha1.AuthPolicy {
 	})
 }
 
-// owners are, by host as policies write it, those that own it. Between namespaces, whoever enforces more and then the
-// older keeps what overlaps.
-func (w *world) owners() map[string][]*v1alpha1.AuthPolicy {
-	v := view{w, false}
-	tier := func(p *v1alpha1.AuthPolicy) int {
-		switch {
-		case !w.tried(p):
-			return 0
-		case v.speaks(p):
-			return 1
-		}
-		return 2
-	}
-	order := w.sorted()
-	slices.SortStableFunc(order, func(a, b *v1alpha1.AuthPolicy) int {
-		return cmp.Or(cmp.Compare(tier(a), tier(b)), a.CreationTimestamp.Compare(b.CreationTimestamp.Time))
-	})
-	kept := map[string]string{} // namespace by host
-	owns := map[*v1alpha1.AuthPolicy][]string{}
-	for _, p := range order {
-		for _, h := range p.Spec.Hosts {
-			taken := false
-			for other, ns := range kept {
-				taken = taken || ns != p.Namespace && overlap(h, other)
-			}
-			if !taken {
-				kept[h] = p.Namespace
-				owns[p] = append(owns[p], h)
-			}
-		}
-	}
-	out := map[string][]*v1alpha1.AuthPolicy{}
-	for _, p := range w.sorted() {
-		for _, h := range owns[p] {
-			out[h] = append(out[h], p)
-		}
-	}
-	return out
-}
-
-// covers tells whether every host of b is one of a.
-func covers(a, b string) bool {
-	return a == b || a == "*" || strings.HasPrefix(a, "*.") && strings.HasSuffix(b, a[1:])
-}
-
-func overlap(a, b string) bool { return covers(a, b) || covers(b, a) }
-
-// hostsFor are the hosts that cover the request's: the exact one, the longest wildcard, and so on to "*".
-func hostsFor(host string, owners map[string][]*v1alpha1.AuthPolicy) []string {
-	var out []string
-	for h := range owners {
-		if covers(h, host) && (!strings.HasPrefix(h, "*") || h == "*" || host != h[2:]) {
-			out = append(out, h)
-		}
-	}
-	slices.SortFunc(out, func(a, b string) int {
-		return cmp.Or(
-			cmp.Compare(strings.Count(a, "*"), strings.Count(b, "*")),
-			-cmp.Compare(len(a), len(b)))
-	})
-	return out
-}
-
-// ask says what becomes of q, and what DryRun rules would have said; the latter is empty where there is no policy.
+// ask says what becomes of q, and what DryRun rules would have said.
 func (w *world) ask(q *question) (enforced, dryRun answer) {
-	owners := w.owners()
-	var hosts []string
-	for _, h := range hostsFor(strings.ToLower(q.host), owners) {
-		if q.namespace == "" || owners[h][0].Namespace == q.namespace {
-			hosts = append(hosts, h)
+	return view{w, false}.answer(q), view{w, true}.answer(q)
+}
+
+// answer of all places where the request could be: each level that has something to say must allow. Without a scope its
+// owner must have a say in a host that is granted.
+func (v view) answer(q *question) answer {
+	var opinions []opinion
+	_, owners := v.closestGrant(plain(q.host))
+	open := v.dryRun && !v.all
+	known, owned := open, open || q.scope != "" || !v.grants || len(owners) == 0
+	for _, p := range v.places(q) {
+		of, policies := v.at(p, q)
+		opinions, known = append(opinions, of...), known || len(policies) > 0
+		if len(policies) == 0 && p.backend && !open {
+			opinions = append(opinions, noPolicy)
+		}
+		owned = owned || slices.ContainsFunc(policies, func(p *v1alpha1.AuthPolicy) bool { return slices.Contains(owners, p.Namespace) })
+	}
+	if !known || !owned {
+		opinions = append(opinions, noPolicy)
+	}
+	var no []string
+	for _, o := range opinions {
+		no = append(no, o.no...)
+		if c, reason := v.refusedAnyway(o.hits, q); c != nil {
+			no = append(no, says(reason, c))
 		}
 	}
-	enforced = refuse("NoPolicy")
-	if len(hosts) > 0 || w.dryRun {
-		enforced = answer{allow: true, reasons: []string{"DryRun"}}
+	if len(no) > 0 {
+		return answer{says: no, levels: len(opinions)}
 	}
-	for _, h := range hosts {
-		v := view{w, false}
-		if !slices.ContainsFunc(owners[h], v.speaks) {
-			continue
+	return v.judgeToken(opinions, q)
+}
+
+// at is what the levels have to say at a place: hosts, route or Service, and Gateway; and all the policies that there are,
+// enforced or not.
+func (v view) at(p place, q *question) (out []opinion, there []*v1alpha1.AuthPolicy) {
+	ask := func(policies []*v1alpha1.AuthPolicy) bool {
+		there = append(there, policies...)
+		o := v.level(policies, q)
+		if len(o.hits)+len(o.no) > 0 {
+			out = append(out, o)
 		}
-		if a := v.judge(q, owners[h]); a.reasons[0] != "DryRun" {
-			enforced = a
+		return len(o.hits)+len(o.no) > 0
+	}
+	// A host of which nothing is enforced goes on to the next wider one.
+	for _, policies := range v.hosts(p, q) {
+		if ask(policies) {
 			break
 		}
 	}
-	switch {
-	case len(hosts) > 0:
-		dryRun = view{w, true}.judge(q, owners[hosts[0]])
-	case w.dryRun:
-		dryRun = refuse("NoPolicy")
-	}
-	return enforced, dryRun
+	ask(v.attached(p.service, p.route))
+	inner := len(out) > 0
+	ask(slices.DeleteFunc(v.attached(p.gateway), func(a *v1alpha1.AuthPolicy) bool {
+		return inner && value(a.Spec.Inheritance, "") != v1alpha1.InheritanceRequired
+	}))
+	return out, there
 }
 
-// judge is the answer of the policies of one host.
-func (v view) judge(q *question, policies []*v1alpha1.AuthPolicy) answer {
+// opinion is what one level has to say: rules that must hold, or why it refuses; neither where nothing is enforced.
+type opinion struct {
+	hits []*claim
+	no   []string
+}
+
+var noPolicy = opinion{no: []string{"NoPolicy"}}
+
+// level is the answer of policies that share one table.
+func (v view) level(policies []*v1alpha1.AuthPolicy, q *question) opinion {
+	if !slices.ContainsFunc(policies, v.speaks) {
+		return opinion{}
+	}
 	path, ok := v.readPath(q, policies)
 	if !ok {
-		return refuse("AmbiguousRequest")
+		return opinion{no: []string{"AmbiguousRequest"}}
 	}
 	claims, unreadable := v.claims(policies)
 	if unreadable != nil {
-		return unreadable.answer(false, "NotCompiled")
+		return opinion{no: []string{says("NotCompiled", unreadable)}}
+	}
+	for _, c := range claims {
+		c.path = path
 	}
 	open := !v.all && !slices.ContainsFunc(policies, func(p *v1alpha1.AuthPolicy) bool { return !v.tried(p) })
 	if announced := q.announces(); announced != "" {
 		hits, why := land(claims, path, q, announced, open)
-		refuses := func(c *claim) bool {
-			return value(c.p.Spec.Preflight, v1alpha1.PreflightRefuse) != v1alpha1.PreflightAllow
-		}
+		refuses := func(c *claim) bool { return value(c.p.Spec.Preflight, "") != v1alpha1.PreflightAllow }
 		if len(why) == 0 && !slices.ContainsFunc(hits, refuses) {
-			if c, reason := v.refusedAnyway(hits, q); c != nil {
-				return c.answer(false, reason)
+			for _, c := range hits {
+				c.preflight = true
 			}
-			return hits[0].answer(true, "Preflight")
+			return opinion{hits: hits}
 		}
 	}
 	hits, why := land(claims, path, q, q.method, open)
-	switch {
-	case len(why) > 0 && open && !slices.Contains(why, "AmbiguousRequest"):
-		return answer{allow: true, reasons: []string{"DryRun"}}
-	case len(why) > 0:
-		return answer{reasons: why}
+	if open && len(why) > 0 && !slices.Contains(why, "AmbiguousRequest") {
+		return opinion{}
 	}
-	if c, reason := v.refusedAnyway(hits, q); c != nil {
-		return c.answer(false, reason)
-	}
-	a := v.judgeToken(hits, path, q)
-	a.hits = len(hits)
-	return a
+	return opinion{hits, why}
 }
 
 // announces is the method that a CORS preflight announces.
@@ -236,7 +201,7 @@ func (v view) refusedAnyway(hits []*claim, q *question) (*claim, string) {
 		switch {
 		case v.broken(c):
 			return c, "NotCompiled"
-		case c.rule.Access != nil && *c.rule.Access == v1alpha1.AccessDenied:
+		case value(c.rule.Access, "") == v1alpha1.AccessDenied:
 			return c, "Denied"
 		case !v.comesFrom(c, q):
 			return c, "SourceNotAllowed"

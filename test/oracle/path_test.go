@@ -97,6 +97,9 @@ type claim struct {
 	prefix bool
 	slash  bool
 	unfit  bool // something in it does not compile: its conditions do not count
+
+	path      reading // of the request
+	preflight bool    // the request is one that passes
 }
 
 // piece is one segment of a pattern.
@@ -247,11 +250,11 @@ func (c *claim) same(o *claim) bool {
 }
 
 // captured are the segments that the pattern captures.
-func (c *claim) captured(r reading) map[string]string {
+func (c *claim) captured() map[string]string {
 	out := map[string]string{}
 	for i, p := range c.segs {
 		if p.capture != "" && p.capture != "?" {
-			out[p.capture] = r.segs[i]
+			out[p.capture] = c.path.segs[i]
 		}
 	}
 	return out

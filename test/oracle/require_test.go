@@ -13,7 +13,6 @@ import (
 // exam holds a token against what a rule requires.
 type exam struct {
 	*claim
-	path     reading
 	q        *question
 	captured map[string]string
 }

@@ -44,65 +44,109 @@ func (v view) believes(c *claim) (out []believed, missing bool) {
 }
 
 // judgeToken is the verdict of rules of which none refuses whoever comes.
-func (v view) judgeToken(hits []*claim, path reading, q *question) answer {
-	looking, _ := split(hits, (*claim).looks)
-	_, needing := split(looking, (*claim).optional)
-	switch {
-	case len(looking) == 0:
-		return hits[0].answer(true, "Public")
-	case q.claims == nil && len(needing) > 0:
-		return needing[0].answer(false, "MissingToken")
-	case q.claims == nil:
-		return hits[0].answer(true, "Anonymous")
-	}
-	if a, refused := v.verify(looking, q); refused {
-		return a
-	}
-	for i, c := range looking {
-		var reasons []string
-		for _, same := range looking[i:] {
-			if r := v.refuses(same, path, q); r != "" && same.rule == c.rule {
-				reasons = append(reasons, r)
+func (v view) judgeToken(opinions []opinion, q *question) answer {
+	a := answer{levels: len(opinions)}
+	var looking, passing []*claim
+	var missing, refused, preflights []string
+	for _, o := range opinions {
+		a.rules = max(a.rules, len(o.hits))
+		var looks []*claim
+		for _, c := range o.hits {
+			if c.looks() && !c.preflight {
+				looks = append(looks, c)
 			}
 		}
-		if len(reasons) > 0 {
-			a := c.answer(false, "")
-			a.reasons = reasons
+		if i := slices.IndexFunc(looks, func(c *claim) bool { return !c.optional() }); i >= 0 {
+			missing = append(missing, says("MissingToken", looks[i]))
+		}
+		looking = append(looking, looks...)
+		if len(o.hits) > 0 {
+			passing = append(passing, o.hits[0])
+			if o.hits[0].preflight {
+				preflights = append(preflights, says("Preflight", o.hits[0]))
+			}
+		}
+	}
+	reason := "Allowed"
+	switch {
+	case len(looking) == 0:
+		reason = "Public"
+	case q.claims == nil && len(missing) > 0:
+		a.says = missing
+		return a
+	case q.claims == nil:
+		reason = "Anonymous"
+	default:
+		if refused = v.verify(looking, q); len(refused) == 0 {
+			for _, o := range opinions {
+				refused = append(refused, v.firstRefusal(o.hits, q)...)
+			}
+		}
+		if len(refused) > 0 {
+			a.says = refused
 			return a
 		}
 	}
-	return hits[0].answer(true, "Allowed")
+	if a.allow, a.says = true, preflights; len(preflights) == len(passing) {
+		passing = nil
+	}
+	for _, c := range passing {
+		a.says = append(a.says, says(reason, c))
+	}
+	if len(a.says) == 0 {
+		a.says = []string{"DryRun"}
+	}
+	return a
 }
 
-// verify is what the token is worth to all of the rules that look at it. Whose providers refuse a token of which nothing
-// is proven nobody can know: any of the rules may be named.
-func (v view) verify(looking []*claim, q *question) (a answer, refused bool) {
-	a = looking[0].answer(false, "")
-	for _, c := range looking[1:] {
-		a.rules = append(a.rules, c.rule.Name)
+// firstRefusal is that of the first of these rules that refuses a token that is valid, with each of its reasons.
+func (v view) firstRefusal(hits []*claim, q *question) (out []string) {
+	for i, c := range hits {
+		for _, same := range hits[i:] {
+			if same.rule != c.rule || !same.looks() || same.preflight {
+				continue
+			}
+			if reason := v.refuses(same, q); reason != "" {
+				out = append(out, says(reason, c))
+			}
+		}
+		if len(out) > 0 {
+			break
+		}
 	}
+	return out
+}
+
+// verify is why the token is worth nothing to rules that look at it; empty where it is. Whose providers refuse a token of
+// which nothing is proven nobody can know: any of the rules may be named.
+func (v view) verify(looking []*claim, q *question) (out []string) {
 	var p believed
+	reason := ""
 	for _, c := range looking {
 		list, _ := v.believes(c)
 		i := slices.IndexFunc(list, func(b believed) bool { return b.Spec.Issuer == q.claims["iss"] })
 		if i < 0 || p.IdentityProvider != nil && p.IdentityProvider != list[i].IdentityProvider {
-			a.reasons = []string{"UntrustedIssuer"}
-			return a, true
+			reason = "UntrustedIssuer"
+			break
 		}
 		p = list[i]
 	}
 	exp, _ := strconv.ParseInt(string(q.claims["exp"].(json.Number)), 10, 64)
 	switch {
+	case reason != "":
 	case q.forged:
-		a.reasons = []string{"InvalidSignature"}
+		reason = "InvalidSignature"
 	case !intersects(texts(q.claims["aud"]), p.Spec.Audiences):
-		a.reasons = []string{"InvalidAudience"}
+		reason = "InvalidAudience"
 	case q.now.Unix() >= exp+30:
-		a.reasons = []string{"TokenExpired"}
+		reason = "TokenExpired"
 	default:
-		return a, false
+		return nil
 	}
-	return a, true
+	for _, c := range looking {
+		out = append(out, says(reason, c))
+	}
+	return out
 }
 
 func intersects(a, b []string) bool {
@@ -126,13 +170,13 @@ func texts(v any) (out []string) {
 }
 
 // refuses says why a rule refuses a token that is valid; empty where it does not.
-func (v view) refuses(c *claim, path reading, q *question) string {
+func (v view) refuses(c *claim, q *question) string {
 	list, _ := v.believes(c)
 	i := slices.IndexFunc(list, func(b believed) bool { return b.Spec.Issuer == q.claims["iss"] })
 	if list[i].audiences != nil && !intersects(texts(q.claims["aud"]), list[i].audiences) {
 		return "InvalidAudience"
 	}
-	x := &exam{claim: c, path: path, q: q, captured: c.captured(path)}
+	x := &exam{claim: c, q: q, captured: c.captured()}
 	for _, e := range list[i].Spec.ClaimValidationRules {
 		if !x.expression(e.Expression) {
 			return "ClaimValidationFailed"

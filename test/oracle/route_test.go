@@ -1,0 +1,108 @@
+package oracle
+
+import (
+	"cmp"
+	"regexp"
+	"slices"
+	"strings"
+
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
+	"github.com/sallyport/sallyport/api/v1alpha1"
+)
+
+// routes are all HTTPRoutes and GRPCRoutes, the oldest first, then by namespace and name.
+func (w *world) routes() (out []*route) {
+	for _, h := range w.httpRoutes {
+		r := &route{"HTTPRoute", h.Namespace, h.Name, h.CreationTimestamp, h.Spec.ParentRefs, h.Spec.Hostnames, nil}
+		for _, rule := range h.Spec.Rules {
+			for _, m := range orAny(rule.Matches) {
+				r.matches = append(r.matches, httpMatch(r, string(value(rule.Name, "")), len(rule.BackendRefs) > 0, m))
+			}
+		}
+		out = append(out, r)
+	}
+	for _, g := range w.grpcRoutes {
+		r := &route{"GRPCRoute", g.Namespace, g.Name, g.CreationTimestamp, g.Spec.ParentRefs, g.Spec.Hostnames, nil}
+		for _, rule := range g.Spec.Rules {
+			for _, m := range orAny(rule.Matches) {
+				r.matches = append(r.matches, grpcMatch(r, string(value(rule.Name, "")), len(rule.BackendRefs) > 0, m))
+			}
+		}
+		out = append(out, r)
+	}
+	slices.SortFunc(out, func(a, b *route) int {
+		return cmp.Or(a.created.Compare(b.created.Time), strings.Compare(a.namespace+"/"+a.name, b.namespace+"/"+b.name))
+	})
+	return out
+}
+
+// orAny are the matches of a rule; one that takes everything where it has none.
+func orAny[M any](matches []M) []M {
+	if len(matches) == 0 {
+		return make([]M, 1)
+	}
+	return matches
+}
+
+func httpMatch(r *route, rule string, backend bool, h gatewayv1.HTTPRouteMatch) match {
+	m := match{route: r, rule: rule, backend: backend, method: string(value(h.Method, ""))}
+	for _, c := range h.Headers {
+		m.headers = append(m.headers, valueMatch(string(value(c.Type, "")), string(c.Name), c.Value))
+	}
+	for _, c := range h.QueryParams {
+		m.query = append(m.query, valueMatch(string(value(c.Type, "")), string(c.Name), c.Value))
+	}
+	path := value(h.Path, gatewayv1.HTTPPathMatch{})
+	want := value(path.Value, "/")
+	exact, methods := 0, min(1, len(m.method))
+	switch value(path.Type, gatewayv1.PathMatchPathPrefix) {
+	case gatewayv1.PathMatchExact:
+		exact = 1
+		m.path = func(p string) bool { return p == want }
+	case gatewayv1.PathMatchRegularExpression:
+		m.regex = true
+		m.path = whole(want).MatchString
+	default:
+		prefix := strings.TrimSuffix(want, "/")
+		m.path = func(p string) bool { return p == prefix || strings.HasPrefix(p, prefix+"/") }
+	}
+	m.rank = []int{exact, len(want), methods, len(m.headers), len(m.query)}
+	return m
+}
+
+func grpcMatch(r *route, rule string, backend bool, g gatewayv1.GRPCRouteMatch) match {
+	m := match{route: r, rule: rule, backend: backend}
+	for _, c := range g.Headers {
+		m.headers = append(m.headers, valueMatch(string(value(c.Type, "")), string(c.Name), c.Value))
+	}
+	method := value(g.Method, gatewayv1.GRPCMethodMatch{})
+	m.regex = value(method.Type, "") == gatewayv1.GRPCMethodMatchRegularExpression
+	part := func(s string) string {
+		switch {
+		case s == "":
+			return "[^/]+"
+		case m.regex:
+			return s
+		}
+		return regexp.QuoteMeta(s)
+	}
+	service, name := value(method.Service, ""), value(method.Method, "")
+	m.path = whole("/" + part(service) + "/" + part(name)).MatchString
+	switch {
+	case service == "" && name == "":
+		m.path = whole("/.*").MatchString
+	case name == "" && !m.regex:
+		m.path = whole("/" + part(service) + "(/.*)?").MatchString
+	}
+	m.rank = []int{len(service), len(name), len(m.headers)}
+	return m
+}
+
+func valueMatch(typ, name, want string) v1alpha1.ValueMatch {
+	t := v1alpha1.ValueMatchExact
+	if typ == "RegularExpression" {
+		t = v1alpha1.ValueMatchRegularExpression
+	}
+	return v1alpha1.ValueMatch{Name: name, Value: want, Type: &t}
+}
