@@ -8,10 +8,12 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"math/big"
+	mathrand "math/rand/v2"
 	"strings"
 	"sync"
 	"testing"
@@ -19,7 +21,8 @@ import (
 	"unsafe"
 )
 
-// The world of the tests: one issuer that has a key of every kind, and a clock that stands still.
+// The world of the tests: one issuer that has a key of every kind, and a clock that stands still. The keys, rsa2 apart,
+// are the same in every process, so that a seed of a fuzz target stays what it was.
 const testIssuer = "https://id.example.com/realms/corp"
 
 var testNow = time.Unix(1_800_000_000, 0)
@@ -34,15 +37,39 @@ var testKeys = sync.OnceValue(func() map[string]any {
 		return k
 	}
 	return map[string]any{
-		"rsa":  must(rsa.GenerateKey(rand.Reader, 2048)),
+		"rsa":  must(rsaFromSeed("rsa", 2048)),
 		"rsa2": must(rsa.GenerateKey(rand.Reader, 2048)),
-		"p256": must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader)),
-		"p384": must(ecdsa.GenerateKey(elliptic.P384(), rand.Reader)),
-		"p521": must(ecdsa.GenerateKey(elliptic.P521(), rand.Reader)),
-		"ed":   ed25519.NewKeyFromSeed([]byte(strings.Repeat("seed", 8))), // the same in every process of a fuzz run
+		"weak": must(rsaFromSeed("weak", 1024)),
+		"p256": must(ecdsa.ParseRawPrivateKey(elliptic.P256(), []byte(strings.Repeat("seed", 8)))),
+		"p384": must(ecdsa.ParseRawPrivateKey(elliptic.P384(), []byte(strings.Repeat("seed", 12)))),
+		"p521": must(ecdsa.ParseRawPrivateKey(elliptic.P521(), []byte("\x00\x01"+strings.Repeat("seed", 16)))),
+		"ed":   ed25519.NewKeyFromSeed([]byte(strings.Repeat("seed", 8))),
 		"hmac": []byte(strings.Repeat("0123456789abcdef", 4)),
 	}
 })
+
+// rsaFromSeed makes the same key each time, which rsa.GenerateKey never does.
+func rsaFromSeed(seed string, bits int) (*rsa.PrivateKey, error) {
+	stream, one, e := mathrand.NewChaCha8(sha256.Sum256([]byte(seed))), big.NewInt(1), big.NewInt(65537)
+	prime := func() *big.Int {
+		b := make([]byte, bits/16)
+		stream.Read(b)
+		b[0], b[len(b)-1] = b[0]|0xc0, b[len(b)-1]|1
+		p := new(big.Int).SetBytes(b)
+		for !p.ProbablyPrime(20) || new(big.Int).GCD(nil, nil, new(big.Int).Sub(p, one), e).Cmp(one) != 0 {
+			p.Add(p, big.NewInt(2))
+		}
+		return p
+	}
+	p, q := prime(), prime()
+	phi := new(big.Int).Mul(new(big.Int).Sub(p, one), new(big.Int).Sub(q, one))
+	k := &rsa.PrivateKey{
+		PublicKey: rsa.PublicKey{N: new(big.Int).Mul(p, q), E: int(e.Int64())},
+		D:         new(big.Int).ModInverse(e, phi), Primes: []*big.Int{p, q},
+	}
+	k.Precompute()
+	return k, k.Validate()
+}
 
 // keyFor names the key of the world that signs with a.
 func keyFor(a Algorithm) string {
