@@ -18,7 +18,8 @@ import (
 )
 
 // FuzzVerify's law: of all byte strings only the tokens that were issued verify. So whatever the fuzzer makes
-// of them passes only if it is one of them to the last byte, cache or not.
+// of them passes only if it is one of them to the last byte, cache or not. (The twin of an ECDSA signature, see
+// TestECDSAHasATwin, is not found by chance.)
 func FuzzVerify(f *testing.F) {
 	secret := mustSet(f, jwks(jwk("hmac", `"kid":"h"`)), true)
 	public := corp(f, func(p *Provider) { p.Fingerprint[1] = 1 })
