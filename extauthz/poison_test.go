@@ -139,41 +139,47 @@ func TestNothingOfARequestIsKept(t *testing.T) {
 		{"no host", ask("GET", "https:///x")},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			var sink hoarder
-			w := newWorld(t, func(c *Config) { c.Log = logr.New(&sink) })
-			memory := &arena{make([]byte, 0, 1<<20)}
-			moved := proto.Clone(tt.in).(*authv3.CheckRequest)
-			memory.move(moved.ProtoReflect())
-			if !proto.Equal(moved, tt.in) {
-				t.Fatal("moving the request changed it")
-			}
-			out := w.check(t, moved)
-			wire, err := proto.Marshal(out)
-			if err != nil {
-				t.Fatal(err)
-			}
-			first := new(authv3.CheckResponse)
-			if err := proto.Unmarshal(wire, first); err != nil {
-				t.Fatal(err)
-			}
-			log, metrics := sink.String(), metricsOf(t, w.registry)
-			memory.poison()
-			if after := sink.String(); after != log {
-				t.Errorf("the log changed:\n%s\n%s", log, after)
-			}
-			if after := metricsOf(t, w.registry); after != metrics {
-				t.Errorf("the metrics changed:\n%s\n%s", metrics, after)
-			}
-			entries, _, _, _ := w.cfg.CacheStats()
-			if again := w.check(t, tt.in); !proto.Equal(bare(first), bare(again)) {
-				t.Errorf("first %v\nthen %v", first, again)
-			}
-			if _, _, hits, _ := w.cfg.CacheStats(); entries > 0 && hits == 0 {
-				t.Error("the token is not found again")
-			}
-			if strings.Contains(sink.String(), "!!!!") || bytes.Contains(wire, []byte("!!!!")) {
-				t.Errorf("poison in %s, %q", sink.String(), wire)
-			}
+			poisoned(t, tt.in)
 		})
+	}
+}
+
+// poisoned judges a request from memory that is overwritten when the answer has left.
+func poisoned(t *testing.T, in *authv3.CheckRequest) {
+	t.Helper()
+	var sink hoarder
+	w := newWorld(t, func(c *Config) { c.Log = logr.New(&sink) })
+	memory := &arena{make([]byte, 0, 1<<20)}
+	moved := proto.Clone(in).(*authv3.CheckRequest)
+	memory.move(moved.ProtoReflect())
+	if !proto.Equal(moved, in) {
+		t.Fatal("moving the request changed it")
+	}
+	out := w.check(t, moved)
+	wire, err := proto.Marshal(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := new(authv3.CheckResponse)
+	if err := proto.Unmarshal(wire, first); err != nil {
+		t.Fatal(err)
+	}
+	log, metrics := sink.String(), metricsOf(t, w.registry)
+	memory.poison()
+	if after := sink.String(); after != log {
+		t.Errorf("the log changed:\n%s\n%s", log, after)
+	}
+	if after := metricsOf(t, w.registry); after != metrics {
+		t.Errorf("the metrics changed:\n%s\n%s", metrics, after)
+	}
+	entries, _, _, _ := w.cfg.CacheStats()
+	if again := w.check(t, in); !proto.Equal(bare(first), bare(again)) {
+		t.Errorf("first %v\nthen %v", first, again)
+	}
+	if _, _, hits, _ := w.cfg.CacheStats(); entries > 0 && hits == 0 {
+		t.Error("the token is not found again")
+	}
+	if strings.Contains(sink.String(), "!!!!") || bytes.Contains(wire, []byte("!!!!")) {
+		t.Errorf("poison in %s, %q", sink.String(), wire)
 	}
 }

@@ -98,71 +98,69 @@ const (
 )
 
 // keyChanges are all changes, and with them all differences between the two readers.
-func keyChanges() []keyChange {
-	return []keyChange{
-		{name: "nothing", apply: func(map[string]any) {}},
-		{name: "no kty", apply: func(k map[string]any) { delete(k, "kty") }},
-		{name: "kty in lower case", apply: put("kty", "rsa")},
-		{name: "kty of another kind", apply: put("kty", "EC"), kinds: "RSA OKP"},
-		{name: "kty is a number", apply: put("kty", 1)},
-		{name: "no curve", apply: func(k map[string]any) { delete(k, "crv") }, kinds: "EC OKP"},
-		{name: "another curve", apply: put("crv", "P-384"), kinds: "OKP"},
-		{name: "a curve of nobody", apply: put("crv", "secp256k1"), kinds: "EC OKP"},
-		{name: "no x", apply: func(k map[string]any) { delete(k, "x") }, kinds: "EC OKP"},
-		{name: "x with a zero in front", apply: octetsOf("x", zeroInFront), kinds: "EC OKP"},
-		{name: "x one octet short", apply: octetsOf("x", func(b []byte) []byte { return b[min(1, len(b)):] }), kinds: "EC OKP"},
-		{name: "y of another point", apply: octetsOf("y", func(b []byte) []byte { b[len(b)-1] ^= 1; return b }), kinds: "EC"},
-		{name: "the point at infinity", apply: func(k map[string]any) { put("x", b64(make([]byte, 32)))(k); put("y", b64(make([]byte, 32)))(k) }, kinds: "EC"},
-		{name: "x in padded base64", apply: rewrite("x", func(s string) string { return s + "=" }), kinds: "EC OKP"},
-		{name: "x with loose bits", apply: rewrite("x", looseBits), kinds: "EC-256 OKP", ours: oneSpelling},
-		{name: "x with a line end", apply: rewrite("x", func(s string) string { return s[:min(4, len(s))] + "\n" + s[min(4, len(s)):] }), kinds: "EC OKP", ours: oneSpelling},
-		{name: "x in the other alphabet", apply: rewrite("x", func(s string) string { return "+/" + s[min(2, len(s)):] }), kinds: "EC OKP"},
-		{name: "x is null", apply: put("x", nil), kinds: "EC OKP"},
-		{name: "x is a list", apply: put("x", []any{1}), kinds: "EC OKP"},
-		{name: "no n", apply: func(k map[string]any) { delete(k, "n") }, kinds: "RSA"},
-		{name: "n with a zero in front", apply: octetsOf("n", zeroInFront), kinds: "RSA", ours: oneSpelling},
-		{name: "n of 1024 bits", apply: octetsOf("n", func(b []byte) []byte { return b[max(0, len(b)-128):] }), kinds: "RSA", ours: "RSA keys have 2048 bits and more (RFC 7518 §3.3)"},
-		{name: "n of 8192 bits", apply: octetsOf("n", func([]byte) []byte { return []byte(strings.Repeat("\xaf", 1024)) }), kinds: "RSA", theirs: "go-jose stops at 4096 bits, we at 8192"},
-		{name: "n of 8200 bits", apply: octetsOf("n", func([]byte) []byte { return []byte(strings.Repeat("\xaf", 1025)) }), kinds: "RSA"},
-		{name: "n is even", apply: octetsOf("n", func(b []byte) []byte { b[len(b)-1] &^= 1; return b }), kinds: "RSA", ours: "an even modulus is none"},
-		{name: "n of the faulty generator", apply: func(k map[string]any) { k["n"] = b64(rocaModulus().Bytes()) }, kinds: "RSA", ours: "ROCA (CVE-2017-15361)"},
-		{name: "e is 0", apply: put("e", "AA"), kinds: "RSA"},
-		{name: "e is 1", apply: put("e", "AQ"), kinds: "RSA"},
-		{name: "e is 2", apply: put("e", "Ag"), kinds: "RSA", ours: "the exponent is odd"},
-		{name: "e is 3", apply: put("e", "Aw"), kinds: "RSA"},
-		{name: "e is 2^31-1", apply: put("e", "f____w"), kinds: "RSA"},
-		{name: "e is 2^31+1", apply: put("e", "gAAAAQ"), kinds: "RSA", ours: "the exponent is at most 2^31-1, as in crypto/rsa"},
-		{name: "e is 2^64+1", apply: put("e", "AQAAAAAAAAAB"), kinds: "RSA"},
-		{name: "e is empty", apply: put("e", ""), kinds: "RSA"},
-		{name: "e is a number", apply: put("e", 65537), kinds: "RSA"},
-		{name: "k of 31 octets", apply: put("k", b64([]byte(strings.Repeat("k", 31)))), kinds: "oct", ours: "a secret has 32 octets and more (RFC 7518 §3.2)"},
-		{name: "k of 32 octets", apply: put("k", b64([]byte(strings.Repeat("k", 32)))), kinds: "oct"},
-		{name: "k is empty", apply: put("k", ""), kinds: "oct"},
-		{name: "no k", apply: func(k map[string]any) { delete(k, "k") }, kinds: "oct"},
-		{name: "k in a public key", apply: put("k", "c2VjcmV0"), kinds: "RSA EC OKP", ours: privateMember},
-		{name: "p in a public key", apply: put("p", "c2VjcmV0"), kinds: "RSA EC OKP", ours: privateMember},
-		{name: "use sig", apply: put("use", "sig")},
-		{name: "use enc", apply: put("use", "enc"), ours: notForSignatures},
-		{name: "use SIG", apply: put("use", "SIG"), ours: notForSignatures},
-		{name: "use is a list", apply: put("use", []any{"sig"})},
-		{name: "use is null", apply: put("use", nil), ours: notForSignatures},
-		{name: "key_ops verify", apply: put("key_ops", []any{"sign", "verify"})},
-		{name: "key_ops sign", apply: put("key_ops", []any{"sign"}), ours: notForSignatures},
-		{name: "key_ops is a text", apply: put("key_ops", "verify"), ours: typeOfMember},
-		{name: "alg of nobody", apply: put("alg", "none"), ours: algIsForOthers},
-		{name: "alg of another kind", apply: put("alg", "RSA-OAEP"), ours: algIsForOthers},
-		{name: "alg is empty", apply: put("alg", ""), ours: algIsForOthers},
-		{name: "alg is a number", apply: put("alg", 5)},
-		{name: "kid is a number", apply: put("kid", 5)},
-		{name: "kid is null", apply: put("kid", nil), ours: typeOfMember},
-		{name: "kid is empty", apply: put("kid", "")},
-		{name: "kid of 257 bytes", apply: put("kid", strings.Repeat("k", 257)), ours: "a kid has 256 bytes at most"},
-		{name: "unknown members", apply: put("ext", map[string]any{"a": []any{1}})},
-		{name: "a name in another case", apply: func(k map[string]any) { k["KTY"] = k["kty"]; delete(k, "kty") }},
-		{name: "x5c of noise", apply: put("x5c", []any{"noise"}), theirs: joseReadsCerts},
-		{name: "x5t of noise", apply: put("x5t", "noise"), theirs: joseReadsCerts},
-		{name: "x5u of noise", apply: put("x5u", ":"), theirs: joseReadsCerts},
-	}
+var keyChanges = []keyChange{
+	{name: "nothing", apply: func(map[string]any) {}},
+	{name: "no kty", apply: func(k map[string]any) { delete(k, "kty") }},
+	{name: "kty in lower case", apply: put("kty", "rsa")},
+	{name: "kty of another kind", apply: put("kty", "EC"), kinds: "RSA OKP"},
+	{name: "kty is a number", apply: put("kty", 1)},
+	{name: "no curve", apply: func(k map[string]any) { delete(k, "crv") }, kinds: "EC OKP"},
+	{name: "another curve", apply: put("crv", "P-384"), kinds: "OKP"},
+	{name: "a curve of nobody", apply: put("crv", "secp256k1"), kinds: "EC OKP"},
+	{name: "no x", apply: func(k map[string]any) { delete(k, "x") }, kinds: "EC OKP"},
+	{name: "x with a zero in front", apply: octetsOf("x", zeroInFront), kinds: "EC OKP"},
+	{name: "x one octet short", apply: octetsOf("x", func(b []byte) []byte { return b[min(1, len(b)):] }), kinds: "EC OKP"},
+	{name: "y of another point", apply: octetsOf("y", func(b []byte) []byte { b[len(b)-1] ^= 1; return b }), kinds: "EC"},
+	{name: "the point at infinity", apply: func(k map[string]any) { put("x", b64(make([]byte, 32)))(k); put("y", b64(make([]byte, 32)))(k) }, kinds: "EC"},
+	{name: "x in padded base64", apply: rewrite("x", func(s string) string { return s + "=" }), kinds: "EC OKP"},
+	{name: "x with loose bits", apply: rewrite("x", looseBits), kinds: "EC-256 OKP", ours: oneSpelling},
+	{name: "x with a line end", apply: rewrite("x", func(s string) string { return s[:min(4, len(s))] + "\n" + s[min(4, len(s)):] }), kinds: "EC OKP", ours: oneSpelling},
+	{name: "x in the other alphabet", apply: rewrite("x", func(s string) string { return "+/" + s[min(2, len(s)):] }), kinds: "EC OKP"},
+	{name: "x is null", apply: put("x", nil), kinds: "EC OKP"},
+	{name: "x is a list", apply: put("x", []any{1}), kinds: "EC OKP"},
+	{name: "no n", apply: func(k map[string]any) { delete(k, "n") }, kinds: "RSA"},
+	{name: "n with a zero in front", apply: octetsOf("n", zeroInFront), kinds: "RSA", ours: oneSpelling},
+	{name: "n of 1024 bits", apply: octetsOf("n", func(b []byte) []byte { return b[max(0, len(b)-128):] }), kinds: "RSA", ours: "RSA keys have 2048 bits and more (RFC 7518 §3.3)"},
+	{name: "n of 8192 bits", apply: octetsOf("n", func([]byte) []byte { return []byte(strings.Repeat("\xaf", 1024)) }), kinds: "RSA", theirs: "go-jose stops at 4096 bits, we at 8192"},
+	{name: "n of 8200 bits", apply: octetsOf("n", func([]byte) []byte { return []byte(strings.Repeat("\xaf", 1025)) }), kinds: "RSA"},
+	{name: "n is even", apply: octetsOf("n", func(b []byte) []byte { b[len(b)-1] &^= 1; return b }), kinds: "RSA", ours: "an even modulus is none"},
+	{name: "n of the faulty generator", apply: func(k map[string]any) { k["n"] = b64(rocaModulus().Bytes()) }, kinds: "RSA", ours: "ROCA (CVE-2017-15361)"},
+	{name: "e is 0", apply: put("e", "AA"), kinds: "RSA"},
+	{name: "e is 1", apply: put("e", "AQ"), kinds: "RSA"},
+	{name: "e is 2", apply: put("e", "Ag"), kinds: "RSA", ours: "the exponent is odd"},
+	{name: "e is 3", apply: put("e", "Aw"), kinds: "RSA"},
+	{name: "e is 2^31-1", apply: put("e", "f____w"), kinds: "RSA"},
+	{name: "e is 2^31+1", apply: put("e", "gAAAAQ"), kinds: "RSA", ours: "the exponent is at most 2^31-1, as in crypto/rsa"},
+	{name: "e is 2^64+1", apply: put("e", "AQAAAAAAAAAB"), kinds: "RSA"},
+	{name: "e is empty", apply: put("e", ""), kinds: "RSA"},
+	{name: "e is a number", apply: put("e", 65537), kinds: "RSA"},
+	{name: "k of 31 octets", apply: put("k", b64([]byte(strings.Repeat("k", 31)))), kinds: "oct", ours: "a secret has 32 octets and more (RFC 7518 §3.2)"},
+	{name: "k of 32 octets", apply: put("k", b64([]byte(strings.Repeat("k", 32)))), kinds: "oct"},
+	{name: "k is empty", apply: put("k", ""), kinds: "oct"},
+	{name: "no k", apply: func(k map[string]any) { delete(k, "k") }, kinds: "oct"},
+	{name: "k in a public key", apply: put("k", "c2VjcmV0"), kinds: "RSA EC OKP", ours: privateMember},
+	{name: "p in a public key", apply: put("p", "c2VjcmV0"), kinds: "RSA EC OKP", ours: privateMember},
+	{name: "use sig", apply: put("use", "sig")},
+	{name: "use enc", apply: put("use", "enc"), ours: notForSignatures},
+	{name: "use SIG", apply: put("use", "SIG"), ours: notForSignatures},
+	{name: "use is a list", apply: put("use", []any{"sig"})},
+	{name: "use is null", apply: put("use", nil), ours: notForSignatures},
+	{name: "key_ops verify", apply: put("key_ops", []any{"sign", "verify"})},
+	{name: "key_ops sign", apply: put("key_ops", []any{"sign"}), ours: notForSignatures},
+	{name: "key_ops is a text", apply: put("key_ops", "verify"), ours: typeOfMember},
+	{name: "alg of nobody", apply: put("alg", "none"), ours: algIsForOthers},
+	{name: "alg of another kind", apply: put("alg", "RSA-OAEP"), ours: algIsForOthers},
+	{name: "alg is empty", apply: put("alg", ""), ours: algIsForOthers},
+	{name: "alg is a number", apply: put("alg", 5)},
+	{name: "kid is a number", apply: put("kid", 5)},
+	{name: "kid is null", apply: put("kid", nil), ours: typeOfMember},
+	{name: "kid is empty", apply: put("kid", "")},
+	{name: "kid of 257 bytes", apply: put("kid", strings.Repeat("k", 257)), ours: "a kid has 256 bytes at most"},
+	{name: "unknown members", apply: put("ext", map[string]any{"a": []any{1}})},
+	{name: "a name in another case", apply: func(k map[string]any) { k["KTY"] = k["kty"]; delete(k, "kty") }},
+	{name: "x5c of noise", apply: put("x5c", []any{"noise"}), theirs: joseReadsCerts},
+	{name: "x5t of noise", apply: put("x5t", "noise"), theirs: joseReadsCerts},
+	{name: "x5u of noise", apply: put("x5u", ":"), theirs: joseReadsCerts},
 }
 
 // rocaModulus is the product of two powers of 65537 modulo the product of the small primes, which is the mark of the
@@ -200,8 +198,8 @@ func TestKeysAsGoJose(t *testing.T) {
 		if err := json.Unmarshal([]byte(jwk(kind.name, `"kid":"a"`)), &plain); err != nil {
 			t.Fatal(err)
 		}
-		for _, a := range keyChanges() {
-			for _, b := range keyChanges() {
+		for _, a := range keyChanges {
+			for _, b := range keyChanges {
 				if !fits(a, kind.kty) || !fits(b, kind.kty) {
 					continue
 				}
@@ -228,7 +226,7 @@ func TestKeysAsGoJose(t *testing.T) {
 			}
 		}
 	}
-	for _, c := range keyChanges() {
+	for _, c := range keyChanges {
 		if named := c.ours+c.theirs != ""; named != used[c.name] {
 			t.Errorf("%s: a difference is named: %v, and seen: %v", c.name, named, used[c.name])
 		}

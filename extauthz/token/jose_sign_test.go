@@ -98,6 +98,31 @@ func (d drawn) fits(a Algorithm) bool {
 	return keyFor(a) == strings.TrimRight(d.key, "2") && (d.alg == "" || d.alg == string(a))
 }
 
+// askJose verifies the token with each key by go-jose. allowed: with one that no rule of ours excludes; excuses are the
+// rules that exclude the others.
+func (c trial) askJose(t *testing.T, keys []string) (allowed bool, excuses []string) {
+	t.Helper()
+	parsed, err := jose.ParseSignedCompact(c.raw, joseAlgorithms())
+	if err != nil {
+		t.Fatalf("go-jose cannot read %s: %v", c.raw, err)
+	}
+	for i, text := range keys {
+		k := new(jose.JSONWebKey)
+		if json.Unmarshal([]byte(text), k) != nil {
+			t.Fatalf("go-jose cannot read %s", text)
+		}
+		if payload, err := parsed.Verify(k.Key); err != nil || !strings.Contains(c.raw, "."+b64(payload)+".") {
+			continue
+		}
+		if e := c.excuse(i); e == "" {
+			allowed = true
+		} else {
+			excuses = append(excuses, e)
+		}
+	}
+	return allowed, excuses
+}
+
 // TestSignaturesAsGoJose draws key sets and tokens and compares the verdict with go-jose's: what we take, go-jose takes
 // with a key that no rule of ours excludes; what go-jose takes with some key, we take, unless a rule, and it is named,
 // excludes each such key. Every rule is needed.
@@ -117,25 +142,7 @@ func TestSignaturesAsGoJose(t *testing.T) {
 			_, err = set.VerifyJWS(c.raw, Asymmetric|hmacAlgorithms)
 			ours = err == nil
 		}
-		parsed, err := jose.ParseSignedCompact(c.raw, joseAlgorithms())
-		if err != nil {
-			t.Fatalf("trial %d: go-jose cannot read %s: %v", n, c.raw, err)
-		}
-		allowed, excuses := false, []string{}
-		for i, text := range keys {
-			k := new(jose.JSONWebKey)
-			if json.Unmarshal([]byte(text), k) != nil {
-				t.Fatalf("trial %d: go-jose cannot read %s", n, text)
-			}
-			if payload, err := parsed.Verify(k.Key); err != nil || !strings.Contains(c.raw, "."+b64(payload)+".") {
-				continue
-			}
-			if e := c.excuse(i); e == "" {
-				allowed = true
-			} else {
-				excuses = append(excuses, e)
-			}
-		}
+		allowed, excuses := c.askJose(t, keys)
 		if ours != allowed {
 			t.Errorf("trial %d: %v, go-jose %v (rules %q)\nkeys %s\ntoken %s", n, ours, allowed, excuses, jwks(keys...), c.raw)
 		}
