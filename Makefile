@@ -63,14 +63,8 @@ test: build $(envoy_ready) bin/.kube-$(KUBE_VERSION) bin/.helm-$(HELM_VERSION) b
 bench: ## run the benchmarks
 	go test -run '^$$' -bench . -benchmem ./...
 
-fuzz: ## run each fuzz target for TIME=10s
-	@go list ./... | while read -r package; do \
-	  targets=$$(go test -list '^Fuzz' "$$package") || { echo "$$targets"; exit 1; }; \
-	  for target in $$(echo "$$targets" | grep '^Fuzz'); do \
-	    echo "$$target in $$package"; \
-	    go test -run '^$$' -fuzz "^$$target\$$" -fuzztime '$(TIME)' "$$package" </dev/null || exit 1; \
-	  done; \
-	done
+fuzz: ## run each fuzz target for TIME=10s, and show executions and coverage
+	@.ci/fuzz '$(TIME)'
 
 demo: build $(envoy_ready) ## send requests through Envoy and show each verdict (ENVOY=path takes that one)
 	@SALLYPORT_ENVOY='$(ENVOY)' bin/sallyport demo

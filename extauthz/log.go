@@ -92,7 +92,8 @@ func pathOnly(path string) string {
 	return path
 }
 
-// loggable is a client's text as a log can hold it: printable ASCII, bounded.
+// loggable is a client's text as a log can hold it: printable ASCII, bounded, and a copy, since a sink may keep it when the
+// memory of the request has gone to another one.
 func loggable(s string) string {
 	if len(s) > maxLogged {
 		return clean(s[:maxLogged]) + "..."
@@ -102,7 +103,7 @@ func loggable(s string) string {
 
 func clean(s string) string {
 	if isPrintable(s) {
-		return s
+		return strings.Clone(s)
 	}
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r > '~' {

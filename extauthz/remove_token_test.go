@@ -1,6 +1,7 @@
 package extauthz
 
 import (
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -138,4 +139,40 @@ func TestTokenIsRemovedFromEverywhere(t *testing.T) {
 		headersOf(t, ok.GetHeaders())[":path"] != "/healthz?b=1" {
 		t.Errorf("got %v", ok)
 	}
+}
+
+// FuzzRemoveParameter: no reader of queries finds the parameter any more, and all others are there, unchanged and in
+// order; and where there was nothing to remove, not a byte has changed.
+func FuzzRemoveParameter(f *testing.F) {
+	f.Add("z=1&access_token=x&a&b=%20", "access_token")
+	f.Add("access%5Ftoken=x&&access_token", "access_token")
+	f.Add("a+b=1&a%20b=2&a%2bb=3", "a b")
+	f.Add("%zz=1&%=2;tok=3", "tok")
+	f.Fuzz(func(t *testing.T, query, name string) {
+		if name == "" || !isPrintable(name) || strings.ContainsAny(name, "&=;%+ ") {
+			return
+		}
+		got := removeParameter(query, name)
+		left, _ := url.ParseQuery(got)
+		if left.Has(name) {
+			t.Errorf("net/url finds %q in %q, of %q", name, got, query)
+		}
+		req, reason := policy.NewRequest(policy.Input{Method: "GET", Host: "a.example.com", Path: "/?" + got})
+		if reason == "" {
+			cred, err := token.Extract(req, []*token.Provider{{Sources: []token.Source{{QueryParameter: name}}}})
+			if err != nil || cred.Raw != "" {
+				t.Errorf("a token is left in %q, of %q: %v", got, query, err)
+			}
+		}
+		var want []string
+		for pair := range strings.SplitSeq(query, "&") {
+			key, _, _ := strings.Cut(pair, "=")
+			if decoded, err := url.QueryUnescape(key); key != name && (err != nil || decoded != name) {
+				want = append(want, pair)
+			}
+		}
+		if strings.Join(want, "&") != got {
+			t.Errorf("removing %q from %q gives %q", name, query, got)
+		}
+	})
 }

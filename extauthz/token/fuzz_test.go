@@ -9,14 +9,17 @@ import (
 	"encoding/json"
 	"io"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/go-jose/go-jose/v4"
 	"github.com/golang-jwt/jwt/v5"
 )
 
 // FuzzVerify's law: of all byte strings only the tokens that were issued verify. So whatever the fuzzer makes
-// of them passes only if it is one of them to the last byte, cache or not.
+// of them passes only if it is one of them to the last byte, cache or not. (The twin of an ECDSA signature, see
+// TestECDSAHasATwin, is not found by chance.)
 func FuzzVerify(f *testing.F) {
 	secret := mustSet(f, jwks(jwk("hmac", `"kid":"h"`)), true)
 	public := corp(f, func(p *Provider) { p.Fingerprint[1] = 1 })
@@ -161,7 +164,7 @@ func countNames(v any) (n int) {
 }
 
 // FuzzParseJWKS's law: every key of a set is strong and of the right kind, kids are unique, each key is
-// either imported or reported, and the same bytes give the same set.
+// either imported or reported, the same bytes give the same set, and go-jose reads the same keys.
 func FuzzParseJWKS(f *testing.F) {
 	for _, symmetric := range []bool{false, true} {
 		f.Add([]byte(jwks(jwk("rsa", `"kid":"a"`), jwk("p256", `"kid":"b","use":"sig"`), jwk("ed", `"alg":"EdDSA"`))), symmetric)
@@ -187,6 +190,7 @@ func FuzzParseJWKS(f *testing.F) {
 			t.Fatal("the second reading gives another set")
 		}
 		object, _ := parseObject(string(data))
+		sameAsJose(t, object["keys"].([]any), set)
 		if n := len(object["keys"].([]any)); n != set.Len()+len(problems) {
 			t.Fatalf("%d keys: %d imported, %d reported", n, set.Len(), len(problems))
 		}
@@ -197,6 +201,37 @@ func FuzzParseJWKS(f *testing.F) {
 			strong(t, k, symmetric)
 		}
 	})
+}
+
+// sameAsJose wants each key of set to be one that go-jose reads in list. What go-jose reads beside the key itself, we do
+// not: certificates and thumbprints; and a modulus above 4096 bits it never takes.
+func sameAsJose(t *testing.T, list []any, set *KeySet) {
+	t.Helper()
+	var theirs []*jose.JSONWebKey
+	for _, element := range list {
+		jwk, _ := element.(map[string]any)
+		only := map[string]any{}
+		for _, name := range []string{"kty", "crv", "n", "e", "x", "y", "k"} {
+			if s, ok := jwk[name].(string); ok {
+				only[name] = s
+			}
+		}
+		text, err := json.Marshal(only)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if k := joseKey(text); k != nil {
+			theirs = append(theirs, k)
+		}
+	}
+	for _, k := range set.keys {
+		if m, ok := k.material.(*rsa.PublicKey); ok && m.N.BitLen() > jose.MaxRSAModulusBits {
+			continue
+		}
+		if !slices.ContainsFunc(theirs, func(their *jose.JSONWebKey) bool { return samePublic(k, their) }) {
+			t.Errorf("go-jose reads no key like %+v", k.material)
+		}
+	}
 }
 
 // strong states the rules for keys once more, in other words than the import does.

@@ -5,8 +5,10 @@ import (
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rsa"
+	"encoding/hex"
 	"errors"
 	"math/big"
+	"slices"
 )
 
 const (
@@ -113,7 +115,30 @@ func ed25519Key(public []byte) (*key, error) {
 	if len(public) != ed25519.PublicKeySize {
 		return nil, errors.New("an Ed25519 key has 32 octets")
 	}
+	if hasSmallOrder(public) {
+		return nil, errors.New("the Ed25519 key is a point of small order, of which anybody can sign")
+	}
 	return &key{algorithms: bitEdDSA, material: ed25519.PublicKey(public)}, nil
+}
+
+// hasSmallOrder reports whether a public key of Ed25519 is one of the eight points whose order divides the cofactor: of
+// these anybody can sign. It compares y, in any spelling of 255 bits; the bit of x does not matter.
+func hasSmallOrder(public []byte) bool {
+	y := slices.Clone(public)
+	y[len(y)-1] &= 0x7f
+	return slices.Contains(smallOrder, hex.EncodeToString(y))
+}
+
+// smallOrder holds the y of the points of order 1, 2, 4 and 8 (RFC 8032 §5.1), p and p+1 as well, in little endian. Those
+// of order 8 are the roots of d*y^4 + 2*y^2 = 1, where doubling gives y = 0.
+var smallOrder = []string{
+	"0100000000000000000000000000000000000000000000000000000000000000", // the neutral element, order 1
+	"eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f", // the same, written as p+1
+	"ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f", // order 2
+	"0000000000000000000000000000000000000000000000000000000000000000", // order 4
+	"edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f", // the same, written as p
+	"26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05", // order 8
+	"c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a", // order 8
 }
 
 // hmacKey takes ownership of secret. A secret shorter than the hash weakens it, so it fits fewer algorithms.

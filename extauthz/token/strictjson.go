@@ -9,12 +9,17 @@ import (
 	"unicode/utf8"
 )
 
-// maxJSONDepth bounds how deep arrays and objects nest. Tokens of the field stay below 8.
-const maxJSONDepth = 32
+const (
+	// maxJSONDepth bounds how deep arrays and objects nest. Tokens of the field stay below 8.
+	maxJSONDepth = 32
+	// maxJSONObjects bounds how many objects there are: each costs some 300 bytes, whereas seven write one. Tokens of the
+	// field have some dozens, and a key set has at most 256 keys.
+	maxJSONObjects = 512
+)
 
 // parseObject reads text as one JSON object (RFC 8259) of which no two parsers can have different opinions:
 // valid UTF-8 without a byte order mark, no duplicate member at any depth, no surrogate escape without its
-// pair, nothing but white space behind it, at most 32 levels deep. Member names keep their case, numbers
+// pair, nothing but white space behind it, at most 32 levels deep and 512 objects in all. Member names keep their case, numbers
 // their digits. Strings without escapes share the memory of text. Errors name an offset and no content.
 func parseObject(text string) (map[string]any, error) {
 	r := jsonReader{text: text}
@@ -37,8 +42,9 @@ func parseObject(text string) (map[string]any, error) {
 
 // jsonReader reads text, valid UTF-8, from left to right.
 type jsonReader struct {
-	text string
-	at   int
+	text    string
+	at      int
+	objects int // so far
 }
 
 func (r *jsonReader) fault(what string) error { return fmt.Errorf("JSON at byte %d: %s", r.at, what) }
@@ -102,6 +108,9 @@ func (r *jsonReader) literal(word string) error {
 func (r *jsonReader) object(depth int) (map[string]any, error) {
 	if depth > maxJSONDepth {
 		return nil, r.fault("too deep")
+	}
+	if r.objects++; r.objects > maxJSONObjects {
+		return nil, r.fault("too many objects")
 	}
 	r.at++
 	members := make(map[string]any)

@@ -11,6 +11,7 @@ import (
 func TestParseObject(t *testing.T) {
 	type object = map[string]any
 	nest := func(n int) string { return `{"a":` + strings.Repeat("[", n-1) + strings.Repeat("]", n-1) + `}` }
+	many := func(n int) string { return `{"a":[` + strings.Repeat("{},", n-1) + `{}]}` }
 	tests := []struct {
 		name, text string
 		want       object // nil: refused
@@ -29,6 +30,8 @@ func TestParseObject(t *testing.T) {
 		{"same name in different objects", `{"a":{"a":{"a":1}}}`, object{"a": object{"a": object{"a": json.Number("1")}}}},
 		{"32 deep", nest(32), nil},
 		{"33 deep", nest(33), nil},
+		{"512 objects", many(511), nil},
+		{"513 objects", many(512), nil},
 		{"empty", ``, nil},
 		{"blank", ` `, nil},
 		{"array", `[]`, nil},
@@ -85,7 +88,7 @@ func TestParseObject(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			got, err := parseObject(test.text)
-			if test.name == "32 deep" {
+			if test.name == "32 deep" || test.name == "512 objects" {
 				if err != nil {
 					t.Error(err)
 				}

@@ -6,8 +6,8 @@ import (
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/rsa"
+	"encoding/asn1"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -17,9 +17,12 @@ import (
 	"testing"
 	"time"
 	"unsafe"
+
+	"github.com/golang-jwt/jwt/v5"
 )
 
-// The world of the tests: one issuer that has a key of every kind, and a clock that stands still.
+// The world of the tests: one issuer that has a key of every kind, and a clock that stands still. The keys are
+// the same in every process, so that a seed of a fuzz target stays what it was.
 const testIssuer = "https://id.example.com/realms/corp"
 
 var testNow = time.Unix(1_800_000_000, 0)
@@ -34,15 +37,40 @@ var testKeys = sync.OnceValue(func() map[string]any {
 		return k
 	}
 	return map[string]any{
-		"rsa":  must(rsa.GenerateKey(rand.Reader, 2048)),
-		"rsa2": must(rsa.GenerateKey(rand.Reader, 2048)),
-		"p256": must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader)),
-		"p384": must(ecdsa.GenerateKey(elliptic.P384(), rand.Reader)),
-		"p521": must(ecdsa.GenerateKey(elliptic.P521(), rand.Reader)),
-		"ed":   ed25519.NewKeyFromSeed([]byte(strings.Repeat("seed", 8))), // the same in every process of a fuzz run
+		"rsa": rsaOf(
+			"K5Lmr3h3TCglTOTI0Pd2jq24IQag3FiNOrK9iChxoogeo9jCrYUF7gVMrdu3vwHzIdtUAJzd81TXAEMKRWBMVelOwlRxXmoOFqj2AFScvocNM7LeJqHYZkRjf3oUt0RBZVdA46XueTADI2nVaBbd6QiaVzxOXsT8zjT5Ui3qnFBj",
+			"RqIdrU4VcK6mbSSUlOnBf9XWaXbm3JCvjkm6zxNfcaHr7nSPmu3dzA1G0FVYcIkwt2pVBIfYpOtmcBzKAakgBjLA7f46vRClCMNqDwxMqwIkhbnqenOfX2r7pNyf3wiTkjn3WBLT2p0MNi2J88Y2IcDil0ntSCkkoYIbPC70Hor7"),
+		"rsa2": rsaOf(
+			"TJ8cCQGO6hZJN25ZlCxBPctCZkesAmUetl53TE2OVb0NXjOE6H34T6jSekHk9noxkTEHOl1vHiFItPT2Aew4yv8SDSPoaOkx9f90fkRhB6eM454QG4BREDlS00nc3Opcckkn2eDovQf6A1HETlyJyBTQl9epnphm8C3EDrAn2qrt",
+			"JoMoveAvBjOCHUlLgCWRm0CNk6YMtoiKx8fZKU5eiS3vK25wVAjaupaB0l2N2GCTYvEgzrYOsi1u1JZEm5hV76AUuGr4Bt2LPEkAHXQpTP6mx6JLxNltPpLX3x7wtdO3TEcIViDCahnoGVl3l7bxAgu8i40sXifUvotqHSkDOD3P"),
+		"weak": rsaOf(
+			"Wc4o7hSL763rQVhUwbvlJYF1zTQtSYKpP4T7qBgp43Sqzgsi6RAtvHzoWDtr40nXOGLoiQLjPtM47ur1vVZjFn",
+			"PaSRzAYx39BlFSIClqKDFVV2cwBS4vEVx0wC1C6wbXOwkourj798pnySROUhS1Msd9wNsHvEKE4sp07V66JzUz"),
+		"p256": must(ecdsa.ParseRawPrivateKey(elliptic.P256(), []byte(strings.Repeat("seed", 8)))),
+		"p384": must(ecdsa.ParseRawPrivateKey(elliptic.P384(), []byte(strings.Repeat("seed", 12)))),
+		"p521": must(ecdsa.ParseRawPrivateKey(elliptic.P521(), []byte("\x00\x01"+strings.Repeat("seed", 16)))),
+		"ed":   ed25519.NewKeyFromSeed([]byte(strings.Repeat("seed", 8))),
 		"hmac": []byte(strings.Repeat("0123456789abcdef", 4)),
 	}
 })
+
+// rsaOf makes a key of two primes, in base 62: rsa.GenerateKey never makes the same one twice, and finding primes takes
+// longer than a fuzz worker likes to wait.
+func rsaOf(p, q string) *rsa.PrivateKey {
+	k, phi := &rsa.PrivateKey{PublicKey: rsa.PublicKey{N: big.NewInt(1), E: 65537}}, big.NewInt(1)
+	for _, text := range []string{p, q} {
+		prime, ok := new(big.Int).SetString(text, 62)
+		if !ok {
+			panic("not a number in base 62: " + text)
+		}
+		k.Primes = append(k.Primes, prime)
+		k.N.Mul(k.N, prime)
+		phi.Mul(phi, new(big.Int).Sub(prime, big.NewInt(1)))
+	}
+	k.D = new(big.Int).ModInverse(big.NewInt(int64(k.E)), phi)
+	k.Precompute()
+	return k
+}
 
 // keyFor names the key of the world that signs with a.
 func keyFor(a Algorithm) string {
@@ -63,15 +91,37 @@ func keyFor(a Algorithm) string {
 
 func b64(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
 
-// sign makes a token of header and payload as they are written, signed with the key of this name.
+// sign makes a token of header and payload as they are written, signed with the key of this name. Only the salt of PSS
+// differs from one time to the next.
 func sign(t testing.TB, a Algorithm, keyName, header, payload string) string {
 	t.Helper()
 	input := b64([]byte(header)) + "." + b64([]byte(payload))
+	if k, ok := testKeys()[keyName].(*ecdsa.PrivateKey); ok {
+		return input + "." + b64(signECDSA(t, a, k, input))
+	}
 	signature, err := method(a).Sign(input, testKeys()[keyName])
 	if err != nil {
 		t.Fatal(err)
 	}
 	return input + "." + b64(signature)
+}
+
+// signECDSA signs as RFC 6979 does, without chance.
+func signECDSA(t testing.TB, a Algorithm, k *ecdsa.PrivateKey, input string) []byte {
+	t.Helper()
+	hash := method(a).(*jwt.SigningMethodECDSA).Hash
+	h := hash.New()
+	h.Write([]byte(input))
+	der, err := k.Sign(nil, h.Sum(nil), hash)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var point struct{ R, S *big.Int }
+	if _, err := asn1.Unmarshal(der, &point); err != nil {
+		t.Fatal(err)
+	}
+	size := (k.Params().BitSize + 7) / 8
+	return append(point.R.FillBytes(make([]byte, size)), point.S.FillBytes(make([]byte, size))...)
 }
 
 // jwk writes the public key of this name, or the secret, with more members behind it.
