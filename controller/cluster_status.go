@@ -174,7 +174,7 @@ func (w *statusWriter) changes(p *Published) []change {
 	compiled := sync.OnceValue(func() map[policy.ObjectRef]metav1.Object { return decodedByRef(p.Listing) })
 	settled := make(map[policy.ObjectRef]settled, len(w.settled))
 	for i := range p.Report.Objects {
-		report := &p.Report.Objects[i]
+		report := p.Report.Objects[i]
 		ref := report.ObjectRef
 		current := w.cluster.declared(ref)
 		if before, known := w.settled[ref]; known && before.fits(current, report) {
