@@ -9,7 +9,6 @@ import (
 	"unicode/utf8"
 
 	"golang.org/x/time/rate"
-	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -18,10 +17,12 @@ import (
 
 	"github.com/sallyport/sallyport/api/v1alpha1"
 	"github.com/sallyport/sallyport/extauthz/policy"
+	"github.com/sallyport/sallyport/extauthz/token"
 )
 
 const (
 	// statusRate and statusBurst bound the writes a second. Ten thousand policies that all change take under two minutes.
+	// What nobody waits for has no burst: it is spread, so that what is edited meanwhile is soon in force.
 	statusRate  = 100
 	statusBurst = 200
 	// statusPause is the least time between two looks over all objects.
@@ -35,29 +36,17 @@ const (
 type statusWriter struct {
 	cluster *Cluster
 	// patch merges data into the status of an object, and returns the resourceVersion that it then has.
-	patch   func(ctx context.Context, kind metav1.TypeMeta, key types.NamespacedName, data []byte) (string, error)
-	limiter *rate.Limiter
-	wakes   chan struct{}
-	events  *events
+	patch func(ctx context.Context, kind metav1.TypeMeta, key types.NamespacedName, data []byte) (string, error)
+	// limiter bounds all writes, and spread those that nobody waits for.
+	limiter, spread *rate.Limiter
+	wakes           chan struct{}
+	events          *events
 	// written is what was written last, until the informer has seen it.
 	written map[policy.ObjectRef]written
-	// settled are the policies whose status was found to be right; a memo.
-	settled map[policy.ObjectRef]settled
+	// settled are the reports of policies whose status says the same, with the object that has that status. A compile that
+	// has nothing new to say of a policy hands out the same report, so looking at it again is comparing two pointers.
+	settled map[*policy.ObjectReport]declaredObject
 	failed  bool
-}
-
-// settled is a state of an object, and what was said of it, that fit each other.
-type settled struct {
-	object declaredObject
-	report policy.ObjectReport
-}
-
-func settledOf(o declaredObject, r *policy.ObjectReport) settled { return settled{o, *r} }
-
-// fits tells whether both are still the same.
-func (s *settled) fits(o declaredObject, r *policy.ObjectReport) bool {
-	return s.object == o && s.report.Rules == r.Rules && slices.Equal(s.report.Hosts, r.Hosts) &&
-		slices.Equal(s.report.Conditions, r.Conditions) && equality.Semantic.DeepEqual(s.report.Ancestors, r.Ancestors)
 }
 
 // written is one write: what the object was like before, and what it is like since.
@@ -69,7 +58,7 @@ type written struct {
 
 func newStatusWriter(c *Cluster, to client.Client) *statusWriter {
 	return &statusWriter{
-		cluster: c, limiter: rate.NewLimiter(statusRate, statusBurst), wakes: make(chan struct{}, 1),
+		cluster: c, limiter: rate.NewLimiter(statusRate, statusBurst), spread: rate.NewLimiter(statusRate, 1), wakes: make(chan struct{}, 1),
 		patch: func(ctx context.Context, kind metav1.TypeMeta, key types.NamespacedName, data []byte) (string, error) {
 			o := &metav1.PartialObjectMetadata{TypeMeta: kind, ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: key.Name}}
 			err := to.Status().Patch(ctx, o, client.RawPatch(types.MergePatchType, data), client.FieldOwner(eventSource))
@@ -122,41 +111,48 @@ func (w *statusWriter) outcome(ctx context.Context, err error) {
 	}
 }
 
+// pending is an object whose status may not be what it should.
+type pending struct {
+	object declaredObject
+	report *policy.ObjectReport
+}
+
 // change is what is to be written of one object.
 type change struct {
 	object declaredObject
 	ref    policy.ObjectRef
 	to     observed
-	edited bool // since it was last written; somebody may be waiting
 }
 
-// pass writes the status of every object that has not what it should. The error is the first of those writes; the
+// pass writes the status of every object that has not what it should. What was edited is urgent: its author may be
+// waiting. All else leaves the processors to what is being published. What a status should be is worked out when its turn
+// comes: a pass over all objects is cheap, and may soon be followed by another. The error is the first of the writes; the
 // others are made all the same.
 func (w *statusWriter) pass(ctx context.Context) error {
 	published := w.cluster.published.Load()
 	if published == nil {
 		return nil
 	}
-	changes := w.changes(published)
-	slices.SortStableFunc(changes, func(a, b change) int {
-		switch {
-		case a.edited == b.edited:
-			return 0
-		case a.edited:
-			return -1
-		}
-		return 1
-	})
+	list, edited := w.look(published)
+	providers := providersByName(published.Snapshot)
 	var first error
-	for _, ch := range changes {
-		if err := w.limiter.Wait(ctx); err != nil {
+	for i, u := range list {
+		urgent := i < edited
+		if !urgent {
+			w.cluster.publisher.yield()
+		}
+		ch := w.change(u, providers)
+		if ch == nil {
+			continue
+		}
+		if err := w.turn(ctx, urgent); err != nil {
 			return err
 		}
-		if w.cluster.published.Load() != published && !ch.edited {
+		if w.cluster.published.Load() != published && !urgent {
 			w.wake() // what is left may have changed, and what was edited goes first
 			return first
 		}
-		if err := w.write(ctx, ch); err != nil && first == nil {
+		if err := w.write(ctx, *ch); err != nil && first == nil {
 			first = fmt.Errorf("writing status of %s: %w", ch.ref, err)
 		}
 		if ctx.Err() != nil {
@@ -166,40 +162,63 @@ func (w *statusWriter) pass(ctx context.Context) error {
 	return first
 }
 
-// changes are what is to be written.
-func (w *statusWriter) changes(p *Published) []change {
-	var out []change
-	now := metav1.NewTime(w.cluster.config.Now().Truncate(time.Second))
-	providers := providersByName(p.Snapshot)
+// turn waits until something may be written.
+func (w *statusWriter) turn(ctx context.Context, urgent bool) error {
+	if !urgent {
+		if err := w.spread.Wait(ctx); err != nil {
+			return err
+		}
+	}
+	return w.limiter.Wait(ctx)
+}
+
+// look finds the objects whose status may not be what it should: first those, as many as edited says, of which it is
+// about a state before, then those that have none yet.
+func (w *statusWriter) look(p *Published) (list []pending, edited int) {
+	var outdated, fresh, others []pending
+	settled := make(map[*policy.ObjectReport]declaredObject, len(w.settled))
 	compiled := sync.OnceValue(func() map[policy.ObjectRef]metav1.Object { return decodedByRef(p.Listing) })
-	settled := make(map[policy.ObjectRef]settled, len(w.settled))
-	for i := range p.Report.Objects {
-		report := &p.Report.Objects[i]
-		ref := report.ObjectRef
-		current := w.cluster.declared(ref)
-		if before, known := w.settled[ref]; known && before.fits(current, report) {
-			settled[ref] = before
+	for _, report := range p.Report.Objects {
+		current := w.cluster.declared(report.ObjectRef)
+		if before, known := w.settled[report]; known && before == current {
+			settled[report] = current
 			continue
 		}
 		// What changed since is compiled anew first. An object that is to go needs no status.
-		if current == nil || current.decoded() != compiled()[ref] || current.GetDeletionTimestamp() != nil {
+		if current == nil || current.decoded() != compiled()[report.ObjectRef] || current.GetDeletionTimestamp() != nil {
 			continue
 		}
-		var keys *KeyStatus
-		if ref.Kind != v1alpha1.KindAuthPolicy {
-			keys = w.cluster.keysOf(providers[providerName(ref)], report)
-		}
-		is := w.statusOf(ref, current)
-		to := wantedStatus(is, report, keys, current.GetGeneration(), now)
-		switch {
-		case !sameStatus(is, &to):
-			out = append(out, change{current, ref, to, edited(is, current.GetGeneration())})
-		case keys == nil && is == current.status():
-			settled[ref] = settledOf(current, report)
+		u := pending{current, report}
+		switch is := w.statusOf(report.ObjectRef, current).Conditions; {
+		case len(is) == 0:
+			fresh = append(fresh, u)
+		case is[0].ObservedGeneration != current.GetGeneration():
+			outdated = append(outdated, u)
+		default:
+			others = append(others, u)
 		}
 	}
 	w.settled = settled
-	return out
+	return slices.Concat(outdated, fresh, others), len(outdated)
+}
+
+// change is what is to be written of an object; nil where its status is right.
+func (w *statusWriter) change(u pending, providers map[string]*token.Provider) *change {
+	ref := u.report.ObjectRef
+	var keys *KeyStatus
+	if ref.Kind != v1alpha1.KindAuthPolicy {
+		keys = w.cluster.keysOf(providers[providerName(ref)], u.report)
+	}
+	is := w.statusOf(ref, u.object)
+	now := metav1.NewTime(w.cluster.config.Now().Truncate(time.Second))
+	to := wantedStatus(is, u.report, keys, u.object.GetGeneration(), now)
+	if !sameStatus(is, &to) {
+		return &change{u.object, ref, to}
+	}
+	if keys == nil && is == u.object.status() {
+		w.settled[u.report] = u.object
+	}
+	return nil
 }
 
 // statusOf is the status that an object has: what was written last, until the informer has seen that.
@@ -218,11 +237,6 @@ func decodedByRef(l *Listing) map[policy.ObjectRef]metav1.Object {
 		out[refOf(d)] = d.decoded()
 	}
 	return out
-}
-
-// edited tells whether a status is of another generation.
-func edited(is *observed, generation int64) bool {
-	return len(is.Conditions) == 0 || is.Conditions[0].ObservedGeneration != generation
 }
 
 // declared is an object as the informers hold it now, or nil.

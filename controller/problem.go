@@ -69,10 +69,9 @@ func (l *problemLog) update(now []told, appeared, gone func(text string)) {
 		}
 		next[p.key] = p.text
 	}
+	maps.DeleteFunc(l.open, func(key, _ string) bool { _, still := next[key]; return still })
 	for _, key := range slices.Sorted(maps.Keys(l.open)) {
-		if _, still := next[key]; !still {
-			gone(l.open[key])
-		}
+		gone(l.open[key])
 	}
 	l.open = next
 }

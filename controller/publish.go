@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -49,6 +50,8 @@ type Publisher struct {
 	metrics  *metrics
 
 	failed, errors, warnings problemLog
+
+	working sync.Mutex // held while something is being published
 }
 
 // NewPublisher checks config. The error says what is missing, or that a metric is registered already.
@@ -69,6 +72,8 @@ func NewPublisher(config PublisherConfig) (*Publisher, error) {
 // Publish puts the objects that there are now into force. On an error, which is that of List and is logged already,
 // the last snapshot stays.
 func (p *Publisher) Publish(ctx context.Context) error {
+	p.working.Lock()
+	defer p.working.Unlock()
 	listing, err := p.list(ctx)
 	if err != nil {
 		return err
@@ -80,6 +85,12 @@ func (p *Publisher) Publish(ctx context.Context) error {
 	p.config.Snapshot.Store(snapshot)
 	p.report(listing, snapshot, report)
 	return nil
+}
+
+// yield waits until nothing is being published: what is not urgent leaves the processors to it. Safe for concurrent use.
+func (p *Publisher) yield() {
+	p.working.Lock()
+	p.working.Unlock() //nolint:staticcheck // there is nothing to do but to wait
 }
 
 func (p *Publisher) list(ctx context.Context) (*Listing, error) {

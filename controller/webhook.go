@@ -225,7 +225,7 @@ func (w *Webhook) inspect(raw []byte, kind string, opts policy.Options) inspecti
 // about are the problems of one object.
 func about(report *policy.Report, ref policy.ObjectRef) []policy.Problem {
 	for i := range report.Objects {
-		if o := &report.Objects[i]; o.ObjectRef == ref {
+		if o := report.Objects[i]; o.ObjectRef == ref {
 			return o.Problems
 		}
 	}

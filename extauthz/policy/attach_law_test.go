@@ -9,8 +9,8 @@ import (
 	"github.com/sallyport/sallyport/api/v1alpha1"
 )
 
-// world is a platform with a shared Gateway and two tenants, of which b does what he can.
-const world = `
+// twoTenants is a platform with a shared Gateway and two tenants, of which b does what he can.
+const twoTenants = `
 kind: Namespace
 metadata: {name: a, annotations: {sallyport.dev/hosts: "a.example.com, *.a.example.com"}}
 ---
@@ -83,14 +83,15 @@ func drawTenantRequest(rng *rand.Rand, scope string, t *testing.T) call {
 // TestNeighbourElsewhere is a law: what a tenant does with his own Gateways, routes, Services and the hosts that he was
 // granted changes no verdict of a proxy that states another's scope.
 func TestNeighbourElsewhere(t *testing.T) {
+	env := newEnvironment()
 	rng := rand.New(rand.NewPCG(1, 2))
 	for range 150 {
-		shared := world + drawObjects(rng, "a", "{name: edge, namespace: infra}", 3)
-		own := strings.Replace(strings.Replace(world[strings.Index(world, "kind: Gateway"):], "name: edge", "name: own", 1), "namespace: infra", "namespace: b", 1) +
+		shared := twoTenants + drawObjects(rng, "a", "{name: edge, namespace: infra}", 3)
+		own := strings.Replace(strings.Replace(twoTenants[strings.Index(twoTenants, "kind: Gateway"):], "name: edge", "name: own", 1), "namespace: infra", "namespace: b", 1) +
 			drawObjects(rng, "b", "{name: own}, {group: '', kind: Service, name: app, namespace: a}, {kind: ListenerSet, name: x}", 3) +
 			attached("deny-gateway", "b", "inheritance: Required, targetRefs: [{kind: Gateway, name: own}]")
-		before, _ := new(Compiler).Compile(parse(t, shared), Options{HostGrants: true})
-		after, _ := new(Compiler).Compile(parse(t, shared+own), Options{HostGrants: true})
+		before, _ := (&Compiler{env: env}).Compile(parse(t, shared), Options{HostGrants: true})
+		after, _ := (&Compiler{env: env}).Compile(parse(t, shared+own), Options{HostGrants: true})
 		for range 20 {
 			c := drawTenantRequest(rng, drawn(rng, []string{"gateway/infra/edge", "namespace/a", "service/a/app"}), t)
 			if c.Host == "b.example.com" {
@@ -106,14 +107,15 @@ func TestNeighbourElsewhere(t *testing.T) {
 // TestNeighbourOpensNothing is a law: without a scope, a tenant with a Gateway of his own opens no request that may land
 // on a route of the shared one, nor any for a host that was granted to another.
 func TestNeighbourOpensNothing(t *testing.T) {
+	env := newEnvironment()
 	rng := rand.New(rand.NewPCG(3, 4))
 	allowed := 0
 	for range 150 {
-		shared := world + drawObjects(rng, "a", "{name: edge, namespace: infra}", 3)
-		own := strings.Replace(strings.Replace(world[strings.Index(world, "kind: Gateway"):], "name: edge", "name: own", 1), "namespace: infra", "namespace: b", 1) +
+		shared := twoTenants + drawObjects(rng, "a", "{name: edge, namespace: infra}", 3)
+		own := strings.Replace(strings.Replace(twoTenants[strings.Index(twoTenants, "kind: Gateway"):], "name: edge", "name: own", 1), "namespace: infra", "namespace: b", 1) +
 			drawObjects(rng, "b", "{name: own}", 3)
-		before, _ := new(Compiler).Compile(parse(t, shared), Options{HostGrants: true})
-		after, _ := new(Compiler).Compile(parse(t, shared+own), Options{HostGrants: true})
+		before, _ := (&Compiler{env: env}).Compile(parse(t, shared), Options{HostGrants: true})
+		after, _ := (&Compiler{env: env}).Compile(parse(t, shared+own), Options{HostGrants: true})
 		for range 20 {
 			c := drawTenantRequest(rng, "", t)
 			was, is := c.decide(t, before).Verdict, c.decide(t, after).Verdict

@@ -2,7 +2,15 @@ package policy
 
 import (
 	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"strings"
 	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/sallyport/sallyport/api/v1alpha1"
 )
 
 // estate is n policies, each with a host and five rules of its own, behind one provider.
@@ -67,24 +75,87 @@ func BenchmarkDecide(b *testing.B) {
 	}
 }
 
-// BenchmarkCompile is a whole compile: fresh, and again with one policy changed.
+// granted are the objects with Namespaces that grant each policy its hosts, half of them by name, half by a wildcard.
+func granted(objs Objects) Objects {
+	hosts := map[string][]string{}
+	for i, p := range objs.AuthPolicies {
+		if i%2 == 0 {
+			p.Spec.Hosts[0] = fmt.Sprintf("orders-%d.%s.example.com", i, p.Namespace)
+			continue
+		}
+		hosts[p.Namespace] = append(hosts[p.Namespace], p.Spec.Hosts[0])
+	}
+	for i := range 100 {
+		n := new(corev1.Namespace)
+		n.Name = fmt.Sprintf("shop-%d", i)
+		n.Annotations = map[string]string{v1alpha1.HostsAnnotation: strings.Join(append(hosts[n.Name], "*."+n.Name+".example.com"), ",")}
+		objs.Namespaces = append(objs.Namespaces, n)
+	}
+	return objs
+}
+
+// onServices are the objects with the policies attached to a Service each, in place of a host.
+func onServices(objs Objects) Objects {
+	for _, p := range objs.AuthPolicies {
+		s := new(corev1.Service)
+		s.Namespace, s.Name = p.Namespace, p.Name
+		objs.Services = append(objs.Services, s)
+		p.Spec.Hosts, p.Spec.TargetRefs = nil, []v1alpha1.TargetReference{{Kind: "Service", Name: s.Name}}
+	}
+	return objs
+}
+
+// BenchmarkCompile is a whole compile: fresh, and again with one policy edited. The objects come in another order each
+// time, and every policy has another age. A fresh compile reports what it keeps in memory for a rule.
 func BenchmarkCompile(b *testing.B) {
-	for _, n := range []int{1_000, 10_000} {
-		objs := estate(b, n)
-		b.Run(fmt.Sprintf("policies=%d/fresh", n), func(b *testing.B) {
+	const n = 10_000
+	for _, tt := range []struct {
+		name string
+		objs Objects
+		opts Options
+	}{
+		{"hosts", estate(b, n), Options{}},
+		{"granted", granted(estate(b, n)), Options{HostGrants: true}},
+		{"services", onServices(estate(b, n)), Options{}},
+	} {
+		for i, p := range tt.objs.AuthPolicies {
+			p.CreationTimestamp = metav1.Unix(int64(i*7919%n), 0)
+		}
+		b.Run(fmt.Sprintf("policies=%d/%s/fresh", n, tt.name), func(b *testing.B) {
+			b.ReportAllocs()
+			before := heap()
+			var c *Compiler
+			var s *Snapshot
 			for b.Loop() {
-				new(Compiler).Compile(objs, Options{})
+				c = new(Compiler)
+				s, _ = c.Compile(tt.objs, tt.opts)
 			}
+			b.ReportMetric(float64(heap()-before)/float64(s.Stats().Rules), "heap-B/rule")
+			runtime.KeepAlive(c)
 		})
-		b.Run(fmt.Sprintf("policies=%d/one-changed", n), func(b *testing.B) {
+		b.Run(fmt.Sprintf("policies=%d/%s/one-edited", n, tt.name), func(b *testing.B) {
+			rng := rand.New(rand.NewPCG(1, 2))
+			rng.Shuffle(n, func(i, j int) {
+				tt.objs.AuthPolicies[i], tt.objs.AuthPolicies[j] = tt.objs.AuthPolicies[j], tt.objs.AuthPolicies[i]
+			})
 			c := new(Compiler)
-			c.Compile(objs, Options{})
+			c.Compile(tt.objs, tt.opts)
+			b.ReportAllocs()
 			for b.Loop() {
-				objs.AuthPolicies[0] = objs.AuthPolicies[0].DeepCopy()
-				c.Compile(objs, Options{})
+				i, j := rng.IntN(n), rng.IntN(n)
+				tt.objs.AuthPolicies[i], tt.objs.AuthPolicies[j] = tt.objs.AuthPolicies[j].DeepCopy(), tt.objs.AuthPolicies[i]
+				c.Compile(tt.objs, tt.opts)
 			}
 		})
 	}
+}
+
+// heap is how many bytes are alive.
+func heap() uint64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
 }
 
 // TestLookupAllocatesNothing holds the promise that a request of usual size, with scopes and a capture, costs no

@@ -13,29 +13,26 @@ import (
 
 var specIdentityProviders = field.NewPath("spec", "identityProviders")
 
-// Compiler compiles, and keeps from one compile what the next can use: what depends on one policy alone, known by its
-// pointer, and what depends on one provider, known by its fingerprint. Dropping a Compiler loses time only. The zero
-// Compiler is ready; it is not for concurrent use.
+// Compiler compiles, and keeps from one compile what the next can use; see keptPolicy. Dropping a Compiler loses time
+// only. The zero Compiler is ready; it is not for concurrent use.
 type Compiler struct {
-	env       *environment
-	opts      Options
-	drafts    map[*v1alpha1.AuthPolicy]*draft
-	providers map[string]*token.Provider
+	env  *environment
+	opts Options
+	// turn counts the compiles, so that what one had no use for is known, and dropped.
+	turn      uint64
+	providers map[*v1alpha1.IdentityProviderSpec]*provider
+	tokens    map[string]*token.Provider // of providers, by name
+	policies  map[*v1alpha1.AuthPolicy]*keptPolicy
+	order     []*keptPolicy // by namespace and name
 }
 
 // Compile makes a snapshot of the objects, and a report of what is wrong with them. It is total: what does not compile
 // refuses, and nothing else does.
 func (c *Compiler) Compile(objs Objects, opts Options) (*Snapshot, Report) {
-	c.reset(opts)
-	providers := c.compileProviders(&objs)
-	policies := c.compilePolicies(&objs)
-	byRef := make(map[ObjectRef]*provider, len(providers))
-	for _, p := range providers {
-		byRef[p.ref] = p
-	}
-	for _, p := range policies {
-		p.join(byRef)
-	}
+	c.begin(opts)
+	refs := newReferences(&objs)
+	providers := c.compileProviders(&objs, refs)
+	policies := c.compilePolicies(&objs, newDirectory(providers, refs))
 	var granted *grants
 	if opts.HostGrants {
 		granted = newGrants(objs.Namespaces)
@@ -43,18 +40,11 @@ func (c *Compiler) Compile(objs Objects, opts Options) (*Snapshot, Report) {
 	} else {
 		ownHosts(policies)
 	}
-	s := &Snapshot{opts: opts, stats: Stats{Policies: len(policies), Providers: len(providers)}}
+	s := &Snapshot{opts: opts, identity: identityHeaders(joinedOf(policies)), stats: countStats(policies, providers)}
 	s.index(policies, granted)
 	attached := attach(policies, &objs)
 	s.indexServices(attached)
 	s.indexGateways(attached, &objs)
-	s.identity = identityHeaders(policies)
-	for _, p := range policies {
-		s.stats.Rules += len(p.rules)
-		if p.draft.dryRun {
-			s.stats.DryRunPolicies++
-		}
-	}
 	for _, p := range providers {
 		if p.token != nil {
 			s.providers = append(s.providers, p.token)
@@ -63,63 +53,90 @@ func (c *Compiler) Compile(objs Objects, opts Options) (*Snapshot, Report) {
 	return s, report(policies, providers)
 }
 
-// reset drops what the options have a say in, where they have changed.
-func (c *Compiler) reset(opts Options) {
+// begin begins a compile. It drops what the options have a say in, where they have changed.
+func (c *Compiler) begin(opts Options) {
 	if c.env == nil {
 		c.env = newEnvironment()
 	}
-	if c.opts != opts {
-		c.opts, c.drafts = opts, nil
+	if c.opts != opts || c.policies == nil {
+		c.opts, c.providers, c.order = opts, nil, nil
+		c.policies = map[*v1alpha1.AuthPolicy]*keptPolicy{}
 	}
+	c.turn++
 }
 
-func (c *Compiler) compileProviders(objs *Objects) []*provider {
-	refs := newReferences(objs)
-	var sources []*providerSource
+// compileProviders compiles the providers, in order. One whose fingerprint stays keeps the *token.Provider, by which
+// others know it.
+func (c *Compiler) compileProviders(objs *Objects, refs *references) []*provider {
+	sources := c.providerSources(objs)
+	kept := make(map[*v1alpha1.IdentityProviderSpec]*provider, len(sources))
+	tokens := make(map[string]*token.Provider, len(sources))
+	out := make([]*provider, 0, len(sources))
+	for _, s := range sources {
+		p := c.providers[s.spec]
+		if p == nil || !p.stands(refs) {
+			p = compileProvider(s, objs.Undecoded[s.ref], refs, c.env)
+			if old := c.tokens[s.name()]; p.token != nil && old != nil && old.Fingerprint == p.token.Fingerprint {
+				p.token = old
+			}
+		}
+		kept[s.spec] = p
+		if p.token != nil {
+			tokens[p.token.Name] = p.token
+		}
+		out = append(out, p)
+	}
+	c.providers, c.tokens = kept, tokens
+	return out
+}
+
+// providerSources are the providers of both kinds, in order.
+func (c *Compiler) providerSources(objs *Objects) []*providerSource {
+	var out []*providerSource
 	for _, o := range objs.IdentityProviders {
-		sources = append(sources, &providerSource{
+		out = append(out, &providerSource{
 			ref: ObjectRef{v1alpha1.KindIdentityProvider, o.Namespace, o.Name},
 			uid: o.UID, namespace: o.Namespace, spec: &o.Spec,
 		})
 	}
 	for _, o := range objs.ClusterIdentityProviders {
-		sources = append(sources, &providerSource{
+		out = append(out, &providerSource{
 			ref: ObjectRef{Kind: v1alpha1.KindClusterIdentityProvider, Name: o.Name},
 			uid: o.UID, namespace: c.opts.OwnNamespace, spec: &o.Spec.IdentityProviderSpec, allowed: o.Spec.AllowedNamespaces,
 		})
 	}
-	slices.SortFunc(sources, func(a, b *providerSource) int { return compareRefs(a.ref, b.ref) })
-	kept := make(map[string]*token.Provider, len(sources))
-	var out []*provider
-	for _, s := range sources {
-		p := compileProvider(s, objs.Undecoded[s.ref], refs, c.env)
-		if t := p.token; t != nil {
-			if old := c.providers[t.Name]; old != nil && old.Fingerprint == t.Fingerprint {
-				p.token = old
-			}
-			kept[t.Name] = p.token
-		}
-		out = append(out, p)
-	}
-	c.providers = kept
+	slices.SortFunc(out, func(a, b *providerSource) int { return compareRefs(a.ref, b.ref) })
 	return out
 }
 
-func (c *Compiler) compilePolicies(objs *Objects) []*policy {
-	kept := make(map[*v1alpha1.AuthPolicy]*draft, len(objs.AuthPolicies))
-	out := make([]*policy, 0, len(objs.AuthPolicies))
-	for _, o := range objs.AuthPolicies {
-		d, ok := c.drafts[o]
-		if !ok {
-			d = compileDraft(o, objs.Undecoded[ObjectRef{v1alpha1.KindAuthPolicy, o.Namespace, o.Name}], &c.opts, c.env)
-		}
-		kept[o] = d
-		out = append(out, &policy{draft: d, name: d.ref.Namespace + "/" + d.ref.Name})
+// compilePolicies compiles the policies, in order, and joins them with their providers.
+func (c *Compiler) compilePolicies(objs *Objects, dir *directory) []*policy {
+	kept := c.takePolicies(objs)
+	policies, out := make([]policy, len(kept)), make([]*policy, len(kept))
+	for i, k := range kept {
+		j := k.joinedAt(dir)
+		policies[i] = policy{joined: j, problems: j.problems.shared(), kept: k}
+		out[i] = &policies[i]
 	}
-	c.drafts = kept
-	slices.SortFunc(out, func(a, b *policy) int { return compareRefs(a.ref, b.ref) })
-	for i, p := range out {
-		p.order = i
+	return out
+}
+
+// joinedOf are policies without what is of this compile only.
+func joinedOf(policies []*policy) []*joined {
+	out := make([]*joined, len(policies))
+	for i, p := range policies {
+		out[i] = p.joined
+	}
+	return out
+}
+
+func countStats(policies []*policy, providers []*provider) Stats {
+	out := Stats{Policies: len(policies), Providers: len(providers)}
+	for _, p := range policies {
+		out.Rules += len(p.rules)
+		if p.draft.dryRun {
+			out.DryRunPolicies++
+		}
 	}
 	return out
 }

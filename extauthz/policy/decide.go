@@ -201,12 +201,12 @@ func (l *Landing) equip(d *Decision, o outcome, f Facts) outcome {
 }
 
 // looksAt tells whether a rule of p that decides looks at tokens.
-func (c *Candidate) looksAt(p *policy) bool {
+func (c *Candidate) looksAt(p *joined) bool {
 	return slices.ContainsFunc(c.hits, func(h hit) bool { return h.rule.policy == p && h.looks() })
 }
 
 // sources are the places where a token of any provider of the policy may stand.
-func (p *policy) sources() []token.Source {
+func (p *joined) sources() []token.Source {
 	var out []token.Source
 	for _, t := range p.believed {
 		for _, s := range t.token.Sources {

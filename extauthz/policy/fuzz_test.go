@@ -123,7 +123,7 @@ func FuzzCompile(f *testing.F) {
 			}
 		}
 		// Where namespaces quarrel about a host, a rule has a say in who keeps it.
-		if removed == 0 || slices.ContainsFunc(report.Objects, func(o ObjectReport) bool {
+		if removed == 0 || slices.ContainsFunc(report.Objects, func(o *ObjectReport) bool {
 			return o.Conditions[0].Reason == v1alpha1.ReasonHostConflict
 		}) {
 			return

@@ -16,18 +16,18 @@ const contested = "\x00"
 
 // grants are the hosts that namespaces may name.
 type grants struct {
-	// byHost are the namespaces that a host or wildcard is granted to.
-	byHost map[string][]string
+	// to are the namespaces that a host or wildcard, by its hostKey, is granted to.
+	to map[string][]string
 }
 
 // newGrants reads the annotation of each Namespace. What is no host grants nothing.
 func newGrants(namespaces []*corev1.Namespace) *grants {
-	g := &grants{byHost: map[string][]string{}}
+	g := &grants{to: map[string][]string{}}
 	for _, n := range namespaces {
 		for text := range strings.SplitSeq(n.Annotations[v1alpha1.HostsAnnotation], ",") {
 			host, err := normalizePattern(strings.TrimSpace(text))
-			if err == nil && !slices.Contains(g.byHost[host], n.Name) {
-				g.byHost[host] = append(g.byHost[host], n.Name)
+			if key := hostKey(host); err == nil && !slices.Contains(g.to[key], n.Name) {
+				g.to[key] = append(g.to[key], n.Name)
 			}
 		}
 	}
@@ -36,12 +36,14 @@ func newGrants(namespaces []*corev1.Namespace) *grants {
 
 // closest are the namespaces with the most specific grant that covers host; granted are all that have one.
 func (g *grants) closest(host string) (closest, granted []string) {
-	for _, k := range append(suffixes(host), "*") {
-		namespaces := g.byHost[k]
-		if len(closest) == 0 {
-			closest = namespaces
+	for key := range covering(hostKey(host)) {
+		switch namespaces := g.to[key]; {
+		case len(namespaces) == 0:
+		case len(closest) == 0:
+			closest, granted = namespaces, slices.Clip(namespaces)
+		default:
+			granted = append(granted, namespaces...)
 		}
-		granted = append(granted, namespaces...)
 	}
 	return closest, granted
 }
@@ -51,7 +53,7 @@ func (g *grants) closest(host string) (closest, granted []string) {
 // A host that is granted more closely to another namespace is that one's. What lies under a wildcard that several
 // namespaces have alike is shared as if there were no grants: any overlap is a conflict, which the oldest policy wins.
 func (g *grants) apply(policies []*policy) {
-	c := claims{owner: map[string]string{}, below: map[string][]string{}}
+	c := newClaims(len(policies))
 	for _, p := range byAge(policies) {
 		for _, h := range p.draft.hosts {
 			closest, granted := g.closest(h.host)
@@ -71,13 +73,15 @@ func (g *grants) apply(policies []*policy) {
 // refusal says why a policy of the namespace may not speak for the host; empty where nothing but the same wildcard of
 // another namespace stands against it.
 func (g *grants) refusal(host, namespace string, closest, granted []string) string {
-	command := fmt.Sprintf("kubectl annotate namespace %s --overwrite %s='%s'", namespace, v1alpha1.HostsAnnotation, host)
+	command := func() string {
+		return fmt.Sprintf("kubectl annotate namespace %s --overwrite %s='%s'", namespace, v1alpha1.HostsAnnotation, host)
+	}
 	switch {
 	case !slices.Contains(granted, namespace):
-		return fmt.Sprintf("%q: is not granted to namespace %q; whoever may edit Namespaces grants it, beside what stands there, with: %s", host, namespace, command)
+		return fmt.Sprintf("%q: is not granted to namespace %q; whoever may edit Namespaces grants it, beside what stands there, with: %s", host, namespace, command())
 	case !slices.Contains(closest, namespace):
-		return fmt.Sprintf("%q: is granted more closely to another namespace; grant it by its exact name with: %s", host, command)
-	case len(g.byHost[host]) > 1:
+		return fmt.Sprintf("%q: is granted more closely to another namespace; grant it by its exact name with: %s", host, command())
+	case len(g.to[hostKey(host)]) > 1:
 		return fmt.Sprintf("%q: is granted to several namespaces alike, so it is nobody's; grant it to one", host)
 	}
 	return ""
@@ -94,7 +98,7 @@ func (g *grants) owners(host string) []string {
 
 // reserves tells whether the host was granted by its exact name. A nil grants reserves nothing.
 func (g *grants) reserves(host string) bool {
-	return g != nil && !strings.HasPrefix(host, "*") && len(g.byHost[host]) > 0
+	return g != nil && !strings.HasPrefix(host, "*") && len(g.to[host]) > 0
 }
 
 // exact are the hosts that were granted by their exact names, each with its owner, or contested.
@@ -103,12 +107,12 @@ func (g *grants) exact() iter.Seq2[string, string] {
 		if g == nil {
 			return
 		}
-		for host := range g.byHost {
+		for host, namespaces := range g.to {
 			owner := contested
-			if closest, _ := g.closest(host); len(closest) == 1 {
-				owner = closest[0]
+			if len(namespaces) == 1 {
+				owner = namespaces[0]
 			}
-			if g.reserves(host) && !yield(host, owner) {
+			if exact := host != "" && host[0] != '.'; exact && !yield(host, owner) {
 				return
 			}
 		}

@@ -3,8 +3,10 @@ package policy
 import (
 	"cmp"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/sallyport/sallyport/api/v1alpha1"
 )
@@ -110,18 +112,18 @@ func (t *table) passesOver(req *Request) bool {
 	return c.reason == ReasonDryRun
 }
 
-// claims resolves who may speak for which host, where grants do not say it: between namespaces, any overlap is a
-// conflict, which the oldest policy wins.
+// claims resolves who may speak for which host, where grants do not say it: between namespaces, any overlap is a conflict,
+// which the oldest policy wins. Hosts are known by their keys, see hostKey.
 type claims struct {
-	// owner of each accepted host, by namespace.
-	owner map[string]string
-	// below are the namespaces that have a host under a suffix, with the dot in front; "" is every host.
+	// owner of each accepted host; wild of each wildcard, which are few, so that looking through them is cheap.
+	owner, wild map[string]string
+	// below are the first two namespaces that have a host under a wildcard: of these, one is another than any given one.
 	below map[string][]string
 }
 
 // ownHosts gives each policy the hosts that are its own, and reports the others. policies are written.
 func ownHosts(policies []*policy) {
-	c := claims{owner: map[string]string{}, below: map[string][]string{}}
+	c := newClaims(len(policies))
 	for _, p := range byAge(policies) {
 		for _, h := range p.draft.hosts {
 			if problem := c.claim(h.host, p); problem != "" {
@@ -133,21 +135,38 @@ func ownHosts(policies []*policy) {
 	}
 }
 
-// byAge is the order in which policies claim hosts. Whoever enforces more goes before the older: a policy that is tried
-// out takes no host from one that is enforced.
+func newClaims(hosts int) *claims {
+	return &claims{owner: make(map[string]string, hosts), wild: map[string]string{}, below: map[string][]string{}}
+}
+
+// byAge is the order in which policies, which are in order, claim hosts. Whoever enforces more goes before the older: a
+// policy that is tried out takes no host from one that is enforced.
 func byAge(policies []*policy) []*policy {
-	out := slices.Clone(policies)
-	slices.SortStableFunc(out, func(a, b *policy) int {
-		return cmp.Or(cmp.Compare(a.trial(), b.trial()), a.created.Compare(b.created), a.compare(b))
+	type aged struct {
+		trial   int
+		created time.Time
+		order   int
+	}
+	list := make([]aged, len(policies))
+	for i, p := range policies {
+		list[i] = aged{p.trial(), p.created, i}
+	}
+	slices.SortFunc(list, func(a, b aged) int {
+		return cmp.Or(cmp.Compare(a.trial, b.trial), a.created.Compare(b.created), cmp.Compare(a.order, b.order))
 	})
+	out := make([]*policy, len(list))
+	for i, a := range list {
+		out[i] = policies[a.order]
+	}
 	return out
 }
 
 // claim takes the host for the policy's namespace, or says why another one keeps it.
 func (c *claims) claim(host string, p *policy) (problem string) {
-	other, taken := c.conflict(host, p.ref.Namespace)
+	key, ns := hostKey(host), p.ref.Namespace
+	other, taken := c.conflict(key, ns)
 	if !taken {
-		c.accept(host, p.ref.Namespace)
+		c.accept(key, ns)
 		return ""
 	}
 	which := "an older"
@@ -155,6 +174,55 @@ func (c *claims) claim(host string, p *policy) (problem string) {
 		which = "an enforced or older"
 	}
 	return fmt.Sprintf("%q: namespace %q has %s policy for this host, or for one that overlaps it, and keeps it; agree on one namespace for the host", host, other, which)
+}
+
+// conflict finds a namespace other than ns that has a host overlapping that of key.
+func (c *claims) conflict(key, ns string) (string, bool) {
+	if owner, ok := c.owner[key]; ok && owner != ns {
+		return owner, true
+	}
+	for k := range covering(key) {
+		if owner, ok := c.wild[k]; ok && owner != ns {
+			return owner, true
+		}
+	}
+	for _, other := range c.below[key] { // wildcards only have any
+		if other != ns {
+			return other, true
+		}
+	}
+	return "", false
+}
+
+func (c *claims) accept(key, ns string) {
+	if isWildcard := key == "" || key[0] == '.'; isWildcard {
+		c.wild[key] = ns
+	} else {
+		c.owner[key] = ns
+	}
+	for k := range covering(key) {
+		if known := c.below[k]; k != key && len(known) < 2 && !slices.Contains(known, ns) {
+			c.below[k] = append(known, ns)
+		}
+	}
+}
+
+// hostKey is a host; of a wildcard the suffix, with the dot in front, which is empty for "*".
+func hostKey(host string) string { return strings.TrimPrefix(host, "*") }
+
+// covering are key itself and the keys of all wildcards that cover it, from the closest to "*".
+func covering(key string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		if !yield(key) || key == "" {
+			return
+		}
+		for i := 1; i < len(key); i++ {
+			if key[i] == '.' && !yield(key[i:]) {
+				return
+			}
+		}
+		yield("")
+	}
 }
 
 // compareBool orders false before true.
@@ -168,45 +236,12 @@ func compareBool(a, b bool) int {
 	return 1
 }
 
-// conflict finds a namespace other than ns that has a host overlapping host.
-func (c *claims) conflict(host, ns string) (string, bool) {
-	for _, k := range append(suffixes(host), "*") {
-		if owner, ok := c.owner[k]; ok && owner != ns {
-			return owner, true
-		}
-	}
-	under := ""
-	switch {
-	case strings.HasPrefix(host, "*."):
-		under = host[1:]
-	case host != "*":
-		return "", false
-	}
-	for _, other := range c.below[under] {
-		if other != ns {
-			return other, true
-		}
-	}
-	return "", false
-}
-
-func (c *claims) accept(host, ns string) {
-	c.owner[host] = ns
-	for _, k := range append(suffixes(host), "*") {
-		suffix := strings.TrimPrefix(k, "*")
-		if k != host && !slices.Contains(c.below[suffix], ns) {
-			c.below[suffix] = append(c.below[suffix], ns)
-		}
-	}
-}
-
 // suffixes are host itself and every wildcard that matches it, "*" apart.
 func suffixes(host string) []string {
-	out := []string{host}
-	rest := strings.TrimPrefix(host, "*.")
-	for i := 0; i < len(rest); i++ {
-		if rest[i] == '.' {
-			out = append(out, "*"+rest[i:])
+	out := append(make([]string, 0, 6), host)
+	for k := range covering(hostKey(host)) {
+		if k != "" && k != hostKey(host) {
+			out = append(out, "*"+k)
 		}
 	}
 	return out

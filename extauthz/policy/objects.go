@@ -8,8 +8,9 @@ import (
 	"github.com/sallyport/sallyport/api/v1alpha1"
 )
 
-// Objects are everything that a snapshot is a function of. Compile reads them and keeps references to policies, so they
-// must not be written afterwards; their order makes no difference.
+// Objects are everything that a snapshot is a function of. Compile keeps references to policies and providers, and knows
+// them again by their pointers, so they must not be written afterwards: one that changed is another pointer. Their order
+// makes no difference.
 type Objects struct {
 	AuthPolicies             []*v1alpha1.AuthPolicy
 	IdentityProviders        []*v1alpha1.IdentityProvider
@@ -132,14 +133,16 @@ type ObjectReport struct {
 
 // Report is what the compile has to say, in the order of kind, namespace and name.
 type Report struct {
-	Objects []ObjectReport
+	// Objects are not to be written. Where there is the same to say of a policy as after the last compile by the same
+	// Compiler, it is the same pointer.
+	Objects []*ObjectReport
 }
 
 // Errors counts the problems that make something refuse.
 func (r *Report) Errors() int {
 	n := 0
-	for i := range r.Objects {
-		for _, p := range r.Objects[i].Problems {
+	for _, o := range r.Objects {
+		for _, p := range o.Problems {
 			if p.Severity == SeverityError {
 				n++
 			}

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/sallyport/sallyport/api/v1alpha1"
 )
@@ -12,51 +13,42 @@ const (
 	maxOverlaps     = 32
 )
 
-// place is a pattern of a host, with the entries that it has there.
-type place struct {
-	pattern *pattern
-	entries []entry
-}
-
-// reportOverlaps warns of patterns that some path matches alike and of which neither is more specific, so that the rules
-// of both must hold. Patterns of literals only are always comparable.
-func reportOverlaps(host string, t *table) {
-	var fixed, open []place
+// findOverlaps finds patterns that some path matches alike and of which neither is more specific, so that the rules of
+// both must hold; each by the first entry that it has in the table. Patterns of literals only are always comparable.
+func findOverlaps(t *table) (out [][2]entry) {
+	var fixed, open []entry
 	t.tree.root.walk(func(n *node) {
 		for _, entries := range n.entries {
-			if len(entries) == 0 {
-				continue
-			}
-			p := place{pattern: &entries[0].match.pattern, entries: entries}
-			if p.pattern.literal() {
-				fixed = append(fixed, p)
-			} else {
-				open = append(open, p)
+			switch {
+			case len(entries) == 0:
+			case entries[0].match.pattern.literal():
+				fixed = append(fixed, entries[0])
+			default:
+				open = append(open, entries[0])
 			}
 		}
 	})
-	pairs, reported := 0, 0
+	pairs := 0
 	for i, a := range open {
-		for _, others := range [][]place{open[i+1:], fixed} {
+		for _, others := range [][]entry{open[i+1:], fixed} {
 			for _, b := range others {
-				if pairs++; pairs > maxOverlapPairs || reported >= maxOverlaps {
-					return
+				if pairs++; pairs > maxOverlapPairs || len(out) >= maxOverlaps {
+					return out
 				}
-				if overlap(a.pattern, b.pattern) {
-					reported++
-					reportOverlap(host, a, b)
+				if overlap(&a.match.pattern, &b.match.pattern) {
+					out = append(out, [2]entry{a, b})
 				}
 			}
 		}
 	}
+	return out
 }
 
-func reportOverlap(host string, a, b place) {
-	for _, pair := range [][2]place{{a, b}, {b, a}} {
-		e, o := pair[0].entries[0], pair[1].entries[0]
-		e.rule.policy.problems.warn(e.rule.at, v1alpha1.ReasonOverlap,
-			fmt.Sprintf("on host %q, %s overlaps %s of rule %q (policy %s), and neither is more specific: requests to both must satisfy both", host, &e.match.pattern, &o.match.pattern, o.rule.name, o.rule.policy.name))
-	}
+// reportOverlap warns the policy of e, which is among policies, that e overlaps o.
+func reportOverlap(host string, policies []*policy, e, o entry) {
+	i := slices.IndexFunc(policies, func(p *policy) bool { return p.joined == e.rule.policy })
+	policies[i].problems.warn(e.rule.at, v1alpha1.ReasonOverlap,
+		fmt.Sprintf("on host %q, %s overlaps %s of rule %q (policy %s), and neither is more specific: requests to both must satisfy both", host, &e.match.pattern, &o.match.pattern, o.rule.name, o.rule.policy.name))
 }
 
 // overlap tells whether some path matches both patterns, and neither outranks the other there.

@@ -11,7 +11,6 @@
 package policy
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 
@@ -19,35 +18,56 @@ import (
 	"github.com/sallyport/sallyport/extauthz/token"
 )
 
-// policy is an AuthPolicy in a snapshot: its draft, joined with what it refers to.
-type policy struct {
+// A policy grows in three steps, of which each holds the one before. The first two are immutable: snapshots are made of
+// them, and a compile takes over from the last one those whose inputs are the same.
+//
+//	draft    what the object says                a function of the object
+//	joined   … with the providers it believes    a function of the draft and what its references lead to
+//	policy   … among all others of one compile   a function of everything; it ends with the compile
+
+// joined is an AuthPolicy with the providers that it believes. It is immutable.
+type joined struct {
 	*draft
 	// name is "namespace/name".
 	name string
-	// order among the policies of the snapshot.
-	order int
-	rules []*rule
+	// references are what the entries of spec.identityProviders led to.
+	references []reference
+	rules      []*rule
 	// believed are the providers of spec.identityProviders that are there.
 	believed []*trusted
-	// hosts that are its own.
-	hosts []string
-	// ancestors are its targets, with what became of them.
-	ancestors []ancestor
 	// problems of the draft and of what it refers to.
 	problems problems
 }
 
-// compare is the order of policies: by namespace, then name.
-func (p *policy) compare(o *policy) int { return cmp.Compare(p.order, o.order) }
+// policy is an AuthPolicy in one compile, which is done with it when it ends. No snapshot holds one.
+type policy struct {
+	*joined
+	// hosts that are its own.
+	hosts []string
+	// ancestors are its targets, with what became of them.
+	ancestors []ancestor
+	// problems of joined, and of what the policy shares with others.
+	problems problems
+	// kept is what the Compiler has kept of it, and will keep.
+	kept *keptPolicy
+	// toldAlone: what is wrong with the hosts that it has alone is among the problems.
+	toldAlone bool
+}
+
+// compare is the order of policies: by namespace, then name. It depends on nothing else, so that it is the same in every
+// compile.
+func (p *joined) compare(o *joined) int { return compareRefs(p.ref, o.ref) }
+
+func (p *policy) compare(o *policy) int { return p.joined.compare(o.joined) }
 
 // enforces tells whether anything of the policy can refuse.
-func (p *policy) enforces() bool {
+func (p *joined) enforces() bool {
 	return !p.draft.dryRun || slices.ContainsFunc(p.rules, func(r *rule) bool { return !r.dryRun })
 }
 
 // trial tells how much of the policy is tried out only: 0 nothing as a whole, 1 what its rules do not enforce
 // themselves, 2 everything.
-func (p *policy) trial() int {
+func (p *joined) trial() int {
 	switch {
 	case !p.draft.dryRun:
 		return 0
@@ -60,7 +80,7 @@ func (p *policy) trial() int {
 // rule is a rule in a snapshot.
 type rule struct {
 	*ruleDraft
-	policy *policy
+	policy *joined
 	// closed: it claims its routes and refuses them.
 	closed    bool
 	providers []trusted
@@ -77,36 +97,45 @@ type trusted struct {
 // nobody stands for providers that are missing: it says where a token would stand, and proves none.
 var nobody = &token.Provider{Name: "none", Sources: []token.Source{{Header: "authorization", Scheme: "Bearer"}}}
 
-// join gives the policy its rules, with the providers that they believe.
-func (p *policy) join(providers map[ObjectRef]*provider) {
-	p.problems.list = slices.Clone(p.draft.problems.list)
-	p.problems.errors = p.draft.problems.errors
-	refs := p.resolve(providers)
+// join gives a draft its rules, with the providers that they believe.
+func join(d *draft, dir *directory) *joined {
+	p := &joined{draft: d, name: d.ref.Namespace + "/" + d.ref.Name, problems: d.problems.shared()}
+	for i := range d.providers {
+		p.references = append(p.references, dir.follow(d.ref.Namespace, &d.providers[i]))
+	}
+	refs := p.resolve()
 	for _, t := range refs {
 		if t != nil {
 			p.believed = append(p.believed, t)
 		}
 	}
-	for _, d := range p.draft.rules {
-		r := &rule{ruleDraft: d, policy: p, closed: d.broken}
-		if d.access == accessOptional || d.access == accessToken {
+	for _, rd := range d.rules {
+		r := &rule{ruleDraft: rd, policy: p, closed: rd.broken}
+		if rd.access == accessOptional || rd.access == accessToken {
 			r.believe(refs)
 		}
 		p.rules = append(p.rules, r)
 	}
+	return p
 }
 
-// resolve looks up what spec.identityProviders refers to; an entry that cannot be believed is nil.
-func (p *policy) resolve(providers map[ObjectRef]*provider) []*trusted {
+// stands tells whether join would give the same again: every reference still leads to the same.
+func (p *joined) stands(dir *directory) bool {
+	for i := range p.draft.providers {
+		if dir.follow(p.ref.Namespace, &p.draft.providers[i]) != p.references[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// resolve tells which providers the references lead to; an entry that cannot be believed is nil.
+func (p *joined) resolve() []*trusted {
 	out := make([]*trusted, len(p.draft.providers))
 	for i, ref := range p.draft.providers {
 		at := specIdentityProviders.Index(i)
-		target := ObjectRef{Kind: cmp.Or(ref.Kind, v1alpha1.KindIdentityProvider), Name: ref.Name}
-		switch target.Kind {
-		case v1alpha1.KindIdentityProvider:
-			target.Namespace = p.ref.Namespace
-		case v1alpha1.KindClusterIdentityProvider:
-		default:
+		target := providerRef(p.ref.Namespace, &ref)
+		if target.Kind != v1alpha1.KindIdentityProvider && target.Kind != v1alpha1.KindClusterIdentityProvider {
 			p.problems.invalid(at.Child("kind"), ref.Kind, "is not known: must be IdentityProvider or ClusterIdentityProvider")
 			continue
 		}
@@ -114,23 +143,22 @@ func (p *policy) resolve(providers map[ObjectRef]*provider) []*trusted {
 			p.problems.invalid(at.Child("name"), ref.Name, "stands here twice; rules could not tell the two apart")
 			continue
 		}
-		found, ok := providers[target]
-		switch {
-		case !ok:
+		switch found := p.references[i]; {
+		case found.provider == nil:
 			p.problems.add(at.Child("name"), SeverityError, v1alpha1.ReasonRefNotFound, fmt.Sprintf("there is no %s; create it, or mend kind and name", target))
-		case !found.allowed(p.ref.Namespace):
+		case !found.serves:
 			p.problems.add(at.Child("name"), SeverityError, v1alpha1.ReasonRefNotPermitted, fmt.Sprintf("%s does not serve namespace %q: its allowedNamespaces do not select it", target, p.ref.Namespace))
-		case found.token == nil:
+		case found.provider.token == nil:
 			p.problems.add(at.Child("name"), SeverityError, v1alpha1.ReasonRefInvalid, fmt.Sprintf("%s has problems of its own; mend it first", target))
 		default:
-			out[i] = p.audiences(found, &ref, i)
+			out[i] = p.audiences(found.provider, &ref, i)
 		}
 	}
 	return out
 }
 
 // audiences narrows a provider to those of the reference.
-func (p *policy) audiences(found *provider, ref *v1alpha1.IdentityProviderReference, i int) *trusted {
+func (p *joined) audiences(found *provider, ref *v1alpha1.IdentityProviderReference, i int) *trusted {
 	at := specIdentityProviders.Index(i).Child("audiences")
 	if len(ref.Audiences) == 0 {
 		if len(found.token.Audiences) > 1 {

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
@@ -13,6 +14,11 @@ type problems struct {
 	list []Problem
 	// errors counts the problems that make something refuse.
 	errors int
+}
+
+// shared are the same problems, to which more can be added without a trace in p.
+func (p *problems) shared() problems {
+	return problems{list: slices.Clip(p.list), errors: p.errors}
 }
 
 func (p *problems) add(at *field.Path, severity Severity, reason, message string) {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"hash"
 
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/sallyport/sallyport/api/v1alpha1"
@@ -19,8 +20,10 @@ type provider struct {
 	token *token.Provider
 	// rules of claim validation.
 	rules []*expression
-	// allowed tells whether policies of a namespace may refer to the provider.
-	allowed  func(namespace string) bool
+	// serves selects the namespaces whose policies may refer to the provider, by their labels; nil for all.
+	serves labels.Selector
+	// reads are what the provider was compiled of, beside its object.
+	reads    []keyRead
 	problems problems
 }
 
@@ -40,48 +43,6 @@ func (s *providerSource) name() string {
 		return s.ref.Kind + "/" + s.ref.Name
 	}
 	return s.ref.Kind + "/" + s.ref.Namespace + "/" + s.ref.Name
-}
-
-// references are the Secrets, ConfigMaps and Namespaces of a compile, by name.
-type references struct {
-	secrets    map[types.NamespacedName]map[string][]byte
-	configMaps map[types.NamespacedName]map[string][]byte
-	namespaces map[string]map[string]string // labels
-	// readable are the namespaces whose Secrets and ConfigMaps are here; nil: all.
-	readable []string
-}
-
-func newReferences(objs *Objects) *references {
-	r := &references{
-		secrets:    map[types.NamespacedName]map[string][]byte{},
-		configMaps: map[types.NamespacedName]map[string][]byte{},
-		namespaces: map[string]map[string]string{},
-		readable:   objs.ReferenceNamespaces,
-	}
-	for _, s := range objs.Secrets {
-		data := map[string][]byte{}
-		for k, v := range s.Data {
-			data[k] = v
-		}
-		for k, v := range s.StringData { // overwrites Data, as the API server does
-			data[k] = []byte(v)
-		}
-		r.secrets[types.NamespacedName{Namespace: s.Namespace, Name: s.Name}] = data
-	}
-	for _, c := range objs.ConfigMaps {
-		data := map[string][]byte{}
-		for k, v := range c.BinaryData {
-			data[k] = v
-		}
-		for k, v := range c.Data {
-			data[k] = []byte(v)
-		}
-		r.configMaps[types.NamespacedName{Namespace: c.Namespace, Name: c.Name}] = data
-	}
-	for _, n := range objs.Namespaces {
-		r.namespaces[n.Name] = n.Labels
-	}
-	return r
 }
 
 // fingerprint names everything that a provider is a function of.

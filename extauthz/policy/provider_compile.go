@@ -61,7 +61,7 @@ func compileProvider(s *providerSource, undecoded []UndecodedField, refs *refere
 	t.Groups = c.claimPath(m.Groups, "groups", mappings.Child("groups"))
 	c.keys(t, at)
 	c.out.rules = compileExpressions(env.provider, s.spec.ClaimValidationRules, at.Child("claimValidationRules"), c.p())
-	c.out.allowed = c.allowedNamespaces(at.Child("allowedNamespaces"))
+	c.out.serves = c.allowedNamespaces(at.Child("allowedNamespaces"))
 	if c.p().errors == 0 {
 		t.Fingerprint = c.fp.sum()
 		c.out.token = t
@@ -220,35 +220,32 @@ func isSourceName(s string) bool {
 	}) < 0
 }
 
-func (c *providerCompiler) allowedNamespaces(at *field.Path) func(string) bool {
-	everyone := func(string) bool { return true }
+// allowedNamespaces selects the namespaces that the provider serves; nil for all.
+func (c *providerCompiler) allowedNamespaces(at *field.Path) labels.Selector {
 	if c.allowed == nil {
-		return everyone
+		return nil
 	}
 	switch from := valueOr(c.allowed.From, v1alpha1.NamespacesFromAll); from {
 	case v1alpha1.NamespacesFromAll:
 		if c.allowed.Selector != nil {
 			c.p().invalid(at.Child("selector"), "", "goes with from: Selector only")
 		}
-		return everyone
+		return nil
 	case v1alpha1.NamespacesFromSelector:
 	default:
 		c.p().invalid(at.Child("from"), string(from), "is not known: must be All or Selector")
-		return everyone
+		return nil
 	}
 	if c.allowed.Selector == nil {
 		c.p().required(at.Child("selector"), "say which labels a Namespace must have")
-		return everyone
+		return nil
 	}
 	selector, err := metav1.LabelSelectorAsSelector(c.allowed.Selector)
 	if err != nil {
 		c.p().invalid(at.Child("selector"), "", err.Error())
-		return everyone
+		return nil
 	}
-	return func(namespace string) bool {
-		set, known := c.refs.namespaces[namespace]
-		return known && selector.Matches(labels.Set(set))
-	}
+	return selector
 }
 
 // url checks the URL of a provider: https, or http where the provider allows it, and nothing that could send a request

@@ -5,7 +5,6 @@ import (
 	"crypto/x509"
 	"fmt"
 	"net/url"
-	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -45,11 +44,11 @@ func (c *providerCompiler) keys(t *token.Provider, spec *field.Path) {
 	case k.Inline != "":
 		t.Static = c.keySet([]byte(k.Inline), false, at.Child("inline"))
 	case k.ConfigMapKeyRef != nil:
-		if data, ok := c.resolve("ConfigMap", c.refs.configMaps, k.ConfigMapKeyRef, at.Child("configMapKeyRef")); ok {
+		if data, ok := c.resolve(kindConfigMap, k.ConfigMapKeyRef, at.Child("configMapKeyRef")); ok {
 			t.Static = c.keySet(data, false, at.Child("configMapKeyRef"))
 		}
 	case k.SecretKeyRef != nil:
-		if data, ok := c.resolve("Secret", c.refs.secrets, k.SecretKeyRef, at.Child("secretKeyRef")); ok {
+		if data, ok := c.resolve(kindSecret, k.SecretKeyRef, at.Child("secretKeyRef")); ok {
 			t.Static = c.keySet(data, t.Algorithms.Symmetric(), at.Child("secretKeyRef"))
 		}
 	default:
@@ -73,7 +72,7 @@ func (c *providerCompiler) remote(spec *field.Path) *token.Remote {
 	}
 	if c.spec.TLS != nil {
 		ref := spec.Child("tls", "caConfigMapKeyRef")
-		data, ok := c.resolve("ConfigMap", c.refs.configMaps, &c.spec.TLS.CAConfigMapKeyRef, ref)
+		data, ok := c.resolve(kindConfigMap, &c.spec.TLS.CAConfigMapKeyRef, ref)
 		if ok && !x509.NewCertPool().AppendCertsFromPEM(data) {
 			c.p().invalid(ref, "", "holds no certificate in PEM")
 		}
@@ -83,25 +82,23 @@ func (c *providerCompiler) remote(spec *field.Path) *token.Remote {
 }
 
 // resolve reads a key of a Secret or ConfigMap. The bytes are part of what the provider is a function of.
-func (c *providerCompiler) resolve(kind string, from map[types.NamespacedName]map[string][]byte, ref *v1alpha1.KeyReference, at *field.Path) ([]byte, bool) {
+func (c *providerCompiler) resolve(kind string, ref *v1alpha1.KeyReference, at *field.Path) ([]byte, bool) {
 	name := types.NamespacedName{Namespace: c.namespace, Name: ref.Name}
-	data, ok := from[name]
-	if !ok && c.refs.readable != nil && !slices.Contains(c.refs.readable, c.namespace) {
+	r := c.refs.read(kind, name, ref.Key)
+	c.out.reads = append(c.out.reads, r)
+	switch r.found {
+	case readForbidden:
 		c.p().add(at.Child("name"), SeverityError, v1alpha1.ReasonRefNotPermitted, fmt.Sprintf("Sallyport may not read the %ss of namespace %q; whoever installs Sallyport adds it to referenceNamespaces", kind, c.namespace))
-		return nil, false
-	}
-	if !ok {
+	case readNoObject:
 		c.p().add(at.Child("name"), SeverityError, v1alpha1.ReasonRefNotFound, fmt.Sprintf("there is no %s %s; create it, or mend the name", kind, name))
-		return nil, false
-	}
-	value, ok := data[ref.Key]
-	if !ok {
+	case readNoKey:
 		c.p().add(at.Child("key"), SeverityError, v1alpha1.ReasonRefNotFound, fmt.Sprintf("%s %s has no key %q", kind, name, ref.Key))
-		return nil, false
+	case readValue:
+		c.fp.add([]byte(kind))
+		c.fp.add(r.value)
+		return r.value, true
 	}
-	c.fp.add([]byte(kind))
-	c.fp.add(value)
-	return value, true
+	return nil, false
 }
 
 // keySet reads keys in whichever form they come. symmetric: HS algorithms, whose keys come from a Secret.

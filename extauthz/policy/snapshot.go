@@ -47,32 +47,35 @@ func (s *Snapshot) IdentityHeaders() []string { return s.identity }
 // index builds the tables of all hosts. policies are in order, and get the problems of hosts that they share. granted is
 // nil where nothing is granted.
 func (s *Snapshot) index(policies []*policy, granted *grants) {
-	byHost := map[string][]*policy{}
-	var hosts []string
-	for _, p := range policies {
+	byHost := make(map[string][]*policy, len(policies))
+	hosts := make([]string, 0, len(policies))
+	sizes := map[string]int{}
+	for i, p := range policies {
 		for _, h := range p.hosts {
-			if byHost[h] == nil {
-				hosts = append(hosts, h)
+			if list := byHost[h]; list != nil {
+				byHost[h] = append(list, p)
+				continue
 			}
-			byHost[h] = append(byHost[h], p)
+			byHost[h] = policies[i : i+1 : i+1]
+			hosts = append(hosts, h)
+			sizes[p.ref.Namespace]++
 		}
 	}
-	s.namespaces, s.granted = map[string]*hostIndex{}, granted
-	// Hosts of one policy alone share its tables.
-	alone := map[*policy]hostTables{}
+	s.granted = granted
+	s.hosts.exact = make(map[string]hostTables, len(hosts))
+	s.namespaces = make(map[string]*hostIndex, len(sizes))
+	for ns, n := range sizes {
+		s.namespaces[ns] = &hostIndex{exact: make(map[string]hostTables, n)}
+	}
 	for _, h := range hosts {
 		list := byHost[h]
-		tables, known := alone[list[0]]
-		if len(list) > 1 || !known {
-			tables = newHostTables(list)
-			reportHost(h, list, tables.all)
+		t := newHostTables(list)
+		if alone := len(list) == 1; !alone || !list[0].toldAlone { // it is the same on each of them
+			reportHost(h, list, t.all)
+			list[0].toldAlone = list[0].toldAlone || alone
 		}
-		if len(list) == 1 {
-			alone[list[0]] = tables
-		}
-		tables.namespace = list[0].ref.Namespace
-		tables.reserved = granted.reserves(h)
-		s.set(h, tables)
+		t.namespace, t.reserved = list[0].ref.Namespace, granted.reserves(h)
+		s.set(h, t)
 	}
 	for h, owner := range granted.exact() {
 		if byHost[h] == nil {
@@ -84,12 +87,7 @@ func (s *Snapshot) index(policies []*policy, granted *grants) {
 
 func (s *Snapshot) set(host string, t hostTables) {
 	s.hosts.set(host, t)
-	ns := s.namespaces[t.namespace]
-	if ns == nil {
-		ns = &hostIndex{}
-		s.namespaces[t.namespace] = ns
-	}
-	ns.set(host, t)
+	s.namespaces[t.namespace].set(host, t)
 }
 
 // Lookup says where req lands. It is pure; req is written, and belongs to the landing.

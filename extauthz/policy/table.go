@@ -19,6 +19,8 @@ type table struct {
 	closed *rule
 	// paths is how the servers of the host read a path.
 	paths pathOptions
+	// disputed names the fields of paths in which the policies do not agree, for the report.
+	disputed []string
 	// preflight: some policy lets CORS preflights pass.
 	preflight bool
 	// open: every policy is DryRun, though some rule is not; what lands on no rule passes.
@@ -31,11 +33,13 @@ type table struct {
 	folded map[string]bool
 	// look of a refusal that no rule gives; that of the policy where one policy only has a say.
 	look *look
+	// overlaps are pairs of rules whose patterns overlap, for the report.
+	overlaps [][2]entry
 }
 
-// newTable builds the table of a host from the policies that name it, in their order. Without all, DryRun rules are
+// newTable builds the table of a host from the policies that name it, in their order, and of nothing else. Without all, DryRun rules are
 // left out; nil where every policy is DryRun in all of its rules.
-func newTable(policies []*policy, all bool) *table {
+func newTable(policies []*joined, all bool) *table {
 	t := &table{tree: newTree(), open: !all}
 	enforced := false
 	for _, p := range policies {
@@ -59,7 +63,7 @@ func newTable(policies []*policy, all bool) *table {
 	if !enforced && !all {
 		return nil
 	}
-	t.paths, _ = agreedPaths(policies, all)
+	t.paths, t.disputed = agreedPaths(policies, all)
 	t.tree.root.sort()
 	t.protect(policies)
 	t.look = commonLook(policies, all)
@@ -68,7 +72,7 @@ func newTable(policies []*policy, all bool) *table {
 
 // commonLook is the look of a refusal that no rule gives: that of the policy where one only has a say; nil where several
 // have.
-func commonLook(policies []*policy, all bool) (l *look) {
+func commonLook(policies []*joined, all bool) (l *look) {
 	for _, p := range policies {
 		switch {
 		case !all && !p.enforces():
@@ -81,17 +85,21 @@ func commonLook(policies []*policy, all bool) (l *look) {
 	return l
 }
 
-// newHostTables builds both tables of a host.
-func newHostTables(policies []*policy) hostTables {
+// newHostTables are both tables of a host, which are built where the last compile had none for these policies.
+func newHostTables(policies []*policy) hostTables { return policies[0].kept.tablesOf(policies) }
+
+// buildHostTables builds both tables of a host.
+func buildHostTables(policies []*joined) hostTables {
 	all := newTable(policies, true)
-	if all == nil || !all.dry && !slices.ContainsFunc(policies, func(p *policy) bool { return p.draft.dryRun }) {
+	all.overlaps = findOverlaps(all)
+	if !all.dry && !slices.ContainsFunc(policies, func(p *joined) bool { return p.draft.dryRun }) {
 		return hostTables{enforced: all, all: all}
 	}
 	return hostTables{enforced: newTable(policies, false), all: all}
 }
 
 // protect collects the headers that policies of the host set.
-func (t *table) protect(policies []*policy) {
+func (t *table) protect(policies []*joined) {
 	t.strip = identityHeaders(policies)
 	for _, name := range t.strip {
 		if t.folded == nil {
@@ -102,7 +110,7 @@ func (t *table) protect(policies []*policy) {
 }
 
 // identityHeaders are the names that policies set under upstream, with their spellings, sorted.
-func identityHeaders(policies []*policy) []string {
+func identityHeaders(policies []*joined) []string {
 	seen := map[string]bool{}
 	var out []string
 	for _, p := range policies {
@@ -145,7 +153,7 @@ func spellings(name string) []string {
 
 // agreedPaths is how the servers of a host read a path, where all policies agree; where they do not, the stricter
 // reading. disputed names the fields.
-func agreedPaths(policies []*policy, all bool) (o pathOptions, disputed []string) {
+func agreedPaths(policies []*joined, all bool) (o pathOptions, disputed []string) {
 	first := true
 	differs := [2]bool{}
 	for _, p := range policies {
@@ -170,14 +178,16 @@ func agreedPaths(policies []*policy, all bool) (o pathOptions, disputed []string
 	return o, disputed
 }
 
-// reportHost adds to policies what is wrong with a host that they share.
+// reportHost adds to policies what is wrong with a host that they share. t is their table.
 func reportHost(host string, policies []*policy, t *table) {
-	_, disputed := agreedPaths(policies, true)
-	for _, name := range disputed {
+	for _, name := range t.disputed {
 		for _, p := range policies {
 			p.problems.add(field.NewPath("spec", "paths", name), SeverityError, v1alpha1.ReasonInvalid,
 				fmt.Sprintf("the policies of host %q do not agree; how a host reads paths belongs to the host, so say the same in each (until then: Refuse)", host))
 		}
 	}
-	reportOverlaps(host, t)
+	for _, pair := range t.overlaps {
+		reportOverlap(host, policies, pair[0], pair[1])
+		reportOverlap(host, policies, pair[1], pair[0])
+	}
 }

@@ -1,0 +1,151 @@
+package policy
+
+import (
+	"bytes"
+	"cmp"
+	"slices"
+
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/sallyport/sallyport/api/v1alpha1"
+)
+
+// The kinds of which a provider may read a key.
+const (
+	kindSecret    = "Secret"
+	kindConfigMap = "ConfigMap"
+)
+
+// references are the Secrets, ConfigMaps and Namespaces of a compile, by name.
+type references struct {
+	secrets    map[types.NamespacedName]map[string][]byte
+	configMaps map[types.NamespacedName]map[string][]byte
+	namespaces map[string]map[string]string // labels
+	// readable are the namespaces whose Secrets and ConfigMaps are here; nil: all.
+	readable []string
+}
+
+func newReferences(objs *Objects) *references {
+	r := &references{
+		secrets:    map[types.NamespacedName]map[string][]byte{},
+		configMaps: map[types.NamespacedName]map[string][]byte{},
+		namespaces: map[string]map[string]string{},
+		readable:   objs.ReferenceNamespaces,
+	}
+	for _, s := range objs.Secrets {
+		data := map[string][]byte{}
+		for k, v := range s.Data {
+			data[k] = v
+		}
+		for k, v := range s.StringData { // overwrites Data, as the API server does
+			data[k] = []byte(v)
+		}
+		r.secrets[types.NamespacedName{Namespace: s.Namespace, Name: s.Name}] = data
+	}
+	for _, c := range objs.ConfigMaps {
+		data := map[string][]byte{}
+		for k, v := range c.BinaryData {
+			data[k] = v
+		}
+		for k, v := range c.Data {
+			data[k] = []byte(v)
+		}
+		r.configMaps[types.NamespacedName{Namespace: c.Namespace, Name: c.Name}] = data
+	}
+	for _, n := range objs.Namespaces {
+		r.namespaces[n.Name] = n.Labels
+	}
+	return r
+}
+
+// keyRead is a key of a Secret or ConfigMap, as a provider found it.
+type keyRead struct {
+	kind   string
+	object types.NamespacedName
+	key    string
+	found  readResult
+	value  []byte
+}
+
+// readResult is what became of reading a key.
+type readResult uint8
+
+const (
+	readForbidden readResult = iota // the namespace could not be read
+	readNoObject
+	readNoKey
+	readValue
+)
+
+// read looks up a key of a Secret or ConfigMap.
+func (r *references) read(kind string, object types.NamespacedName, key string) keyRead {
+	out := keyRead{kind: kind, object: object, key: key}
+	from := r.configMaps
+	if kind == kindSecret {
+		from = r.secrets
+	}
+	data, ok := from[object]
+	switch {
+	case ok:
+		out.found = readNoKey
+		if out.value, ok = data[key]; ok {
+			out.found = readValue
+		}
+	case r.readable == nil || slices.Contains(r.readable, object.Namespace):
+		out.found = readNoObject
+	}
+	return out
+}
+
+// same tells whether reading the same key again gives the same.
+func (r *references) same(before keyRead) bool {
+	now := r.read(before.kind, before.object, before.key)
+	return now.found == before.found && bytes.Equal(now.value, before.value)
+}
+
+// stands tells whether compiling the provider would give the same again: it would read the same.
+func (p *provider) stands(refs *references) bool {
+	return !slices.ContainsFunc(p.reads, func(r keyRead) bool { return !refs.same(r) })
+}
+
+// directory finds the providers that policies refer to.
+type directory struct {
+	providers map[ObjectRef]*provider
+	refs      *references
+}
+
+func newDirectory(providers []*provider, refs *references) *directory {
+	d := &directory{providers: make(map[ObjectRef]*provider, len(providers)), refs: refs}
+	for _, p := range providers {
+		d.providers[p.ref] = p
+	}
+	return d
+}
+
+// reference is what one entry of spec.identityProviders leads to.
+type reference struct {
+	// provider is nil where there is none.
+	provider *provider
+	// serves: the provider serves the namespace of the policy.
+	serves bool
+}
+
+// follow looks up what ref, of a policy in namespace, leads to.
+func (d *directory) follow(namespace string, ref *v1alpha1.IdentityProviderReference) reference {
+	p := d.providers[providerRef(namespace, ref)]
+	if p == nil {
+		return reference{}
+	}
+	set, known := d.refs.namespaces[namespace]
+	return reference{p, p.serves == nil || known && p.serves.Matches(labels.Set(set))}
+}
+
+// providerRef names what an entry of spec.identityProviders refers to.
+func providerRef(namespace string, ref *v1alpha1.IdentityProviderReference) ObjectRef {
+	out := ObjectRef{Kind: cmp.Or(ref.Kind, v1alpha1.KindIdentityProvider), Name: ref.Name}
+	if out.Kind == v1alpha1.KindIdentityProvider {
+		out.Namespace = namespace
+	}
+	return out
+}
