@@ -14,6 +14,8 @@ type gateway struct {
 	name types.NamespacedName
 	// listeners, the most specific host names first.
 	listeners []*listener
+	// whole has the policies on the Gateway as a whole, and no routes.
+	whole listener
 }
 
 // listener is one of a Gateway.
@@ -86,6 +88,7 @@ func (c *gatewayCompiler) reportRoutes() {
 
 func (c *gatewayCompiler) gateway(g *gatewayv1.Gateway) *gateway {
 	out := &gateway{name: types.NamespacedName{Namespace: g.Namespace, Name: g.Name}}
+	out.whole.ask(c.attached.of(target{kind: kindGateway, namespace: g.Namespace, name: g.Name}))
 	unread := unreadOf(c.objs.Undecoded[ObjectRef{kindGateway, g.Namespace, g.Name}])
 	for i := range g.Spec.Listeners {
 		in := &g.Spec.Listeners[i]

@@ -235,14 +235,3 @@ func compareBool(a, b bool) int {
 	}
 	return 1
 }
-
-// suffixes are host itself and every wildcard that matches it, "*" apart.
-func suffixes(host string) []string {
-	out := append(make([]string, 0, 6), host)
-	for k := range covering(hostKey(host)) {
-		if k != "" && k != hostKey(host) {
-			out = append(out, "*"+k)
-		}
-	}
-	return out
-}

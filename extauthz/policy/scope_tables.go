@@ -13,6 +13,9 @@ var refusesAll = &table{deny: ReasonNoPolicy}
 // Service, and of the Gateway. Without all, tables whose policies are all DryRun do not count: they change no verdict.
 func (s *Snapshot) tables(req *Request, all bool, out []*table) []*table {
 	scope, v := req.in.Scope, visit{req: req, all: all}
+	if s.opts.DryRun && !all {
+		return out // not even a place for which nobody has a policy refuses
+	}
 	switch scope.Kind {
 	case ScopeService:
 		return s.service(scope.Namespace, scope.Name).tables(&v, out)
@@ -31,6 +34,7 @@ func (s *Snapshot) tables(req *Request, all bool, out []*table) []*table {
 	}
 	v.anyPort = s.opts.ClientAddress == ClientAddressXFF
 	if scope.Kind == ScopeGateway {
+		v.stated = true
 		return s.gateways[types.NamespacedName{Namespace: scope.Namespace, Name: scope.Name}].tables(&v, out)
 	}
 	if !v.host && !v.tried {
@@ -48,8 +52,15 @@ func (s *Snapshot) tables(req *Request, all bool, out []*table) []*table {
 // visit appends the table of the host, and says what that leaves for the other levels.
 func (x *hostIndex) visit(req *Request, all bool, out []*table) (visit, []*table) {
 	host := x.table(req, all)
-	v := visit{req: req, all: all, host: host != nil, tried: host == nil && !all && x.table(req, true) != nil}
+	v := visit{req: req, all: all, host: host.says(req, all)}
+	v.tried = !v.host && !all && (host != nil || x.table(req, true) != nil)
 	return v, appendTable(out, host)
+}
+
+// says tells whether the table has a say in req. A nil table has none, nor, where DryRun rules do not count, has one of
+// DryRun policies of which no enforced rule fits: a policy that is tried out silences no other level.
+func (t *table) says(req *Request, all bool) bool {
+	return t != nil && (all || !t.open || !t.passesOver(req))
 }
 
 // belongsElsewhere tells whether the host was granted by its exact name to another namespace.
@@ -70,6 +81,8 @@ type visit struct {
 	all bool
 	// host: policies of the host have a say; tried: they are all DryRun, so the host refuses nothing by itself.
 	host, tried bool
+	// stated: the proxy says which Gateway it is.
+	stated bool
 	// anyPort: nothing tells by which port the request came in.
 	anyPort bool
 	// owners are the namespaces that the host is granted to most closely, where nothing but the host tells whose request
@@ -103,8 +116,9 @@ func (g *gateway) tables(v *visit, out []*table) []*table {
 		}
 		out = appendTable(out, route.of(v.all))
 		v.hears(route)
-		if v.host || route.of(v.all) != nil {
+		if v.host || route.of(v.all).says(v.req, v.all) {
 			out = appendTable(out, p.at.required.of(v.all))
+			v.hears(p.at.required)
 			continue
 		}
 		out = appendTable(out, p.at.asked.of(v.all))
@@ -118,7 +132,8 @@ func (g *gateway) tables(v *visit, out []*table) []*table {
 }
 
 // land are the places on which the request may land; where there is no route for it, the listeners that it may have
-// come in by.
+// come in by; and where no listener takes the host, the Gateway as a whole, if it is known to be that one: its proxy may
+// have listeners from elsewhere, or still have one that was taken away.
 func (g *gateway) land(v *visit) []landing {
 	var routed, unrouted []landing
 	for _, l := range g.meant(v) {
@@ -127,8 +142,11 @@ func (g *gateway) land(v *visit) []landing {
 		}
 		unrouted = append(unrouted, landing{at: l})
 	}
-	if len(routed) > 0 {
+	switch {
+	case len(routed) > 0:
 		return routed
+	case len(unrouted) == 0 && v.stated:
+		return []landing{{at: &g.whole}}
 	}
 	return unrouted
 }

@@ -208,10 +208,22 @@ func TestCacheIsBounded(t *testing.T) {
 	if hit, _ := hits(t, v, mint(0), p); hit {
 		t.Error("what nobody asked for was kept")
 	}
-	huge := sign(t, HS256, "hmac", `{"alg":"HS256","kid":"h"}`, claims(map[string]string{"a": "[" + strings.TrimSuffix(strings.Repeat("{},", 3900), ",") + "]"}))
-	for range 2 {
-		if hit, err := hits(t, v, huge, p); hit || err != nil {
+}
+
+// TestCacheKeepsNoGiant: a token that alone would take the whole room is verified each time.
+func TestCacheKeepsNoGiant(t *testing.T) {
+	v := verifier(t, Config{CacheBytes: 64 << 10})
+	p := corp(t, func(p *Provider) {
+		p.Algorithms, p.Static = NewAlgorithms(HS256), mustSet(t, jwks(jwk("hmac", "")), true)
+	})
+	giant := sign(t, HS256, "hmac", `{"alg":"HS256","kid":"h"}`, claims(map[string]string{"a": "[" + strings.TrimSuffix(strings.Repeat("{},", 500), ",") + "]"}))
+	small := sign(t, HS256, "hmac", `{"alg":"HS256","kid":"h"}`, claims(nil))
+	for i := range 2 {
+		if hit, err := hits(t, v, giant, p); hit || err != nil {
 			t.Errorf("a token that does not fit: found %v, error %v", hit, err)
+		}
+		if hit, err := hits(t, v, small, p); hit != (i > 0) || err != nil {
+			t.Errorf("one that does, time %d: found %v, error %v", i, hit, err)
 		}
 	}
 }

@@ -84,23 +84,12 @@ func TestDifferential(t *testing.T) {
 // unsettled names what both evaluators read in different ways, and what is not decided or mended yet; empty for all else.
 // It excuses a difference, and is counted. Whatever is settled goes from here.
 func unsettled(w *world, q *question) string {
-	for _, p := range w.places(q) {
-		if p.gateway.kind != "" && p.gateway.section == "" && len(w.attached(p.gateway)) > 0 {
-			return "a policy of a Gateway no listener of which takes the host"
-		}
-	}
 	if len(w.gateways) == 0 {
 		return ""
 	}
 	grpc := q.method == "POST" && q.headers["content-type"] == "application/grpc"
 	routed := q.scope == "" || strings.HasPrefix(q.scope, "gateway/")
 	switch {
-	case w.dryRun:
-		return "a route without a policy, where the operator tries all out"
-	case q.scope == "" && w.grants && !w.sameDryRun():
-		return "which owner has a say in what DryRun rules would have said"
-	case routed && slices.ContainsFunc(w.policies, halfTried):
-		return "a level of which nothing fits that is enforced, below a Gateway"
 	case routed && len(q.names()) > 1:
 		return "a host with a final dot at a Gateway"
 	case routed && len(w.grpcRoutes) > 0 && (len(w.httpRoutes) > 0 || !grpc):
@@ -109,15 +98,3 @@ func unsettled(w *world, q *question) string {
 	return ""
 }
 
-// sameDryRun tells whether no rule is tried out.
-func (w *world) sameDryRun() bool {
-	return !slices.ContainsFunc(w.policies, func(p *v1alpha1.AuthPolicy) bool {
-		return w.tried(p) || slices.ContainsFunc(p.Spec.Rules, func(r v1alpha1.Rule) bool { return value(r.Mode, "") == v1alpha1.ModeDryRun })
-	})
-}
-
-// halfTried tells whether a policy is tried out but for a rule.
-func halfTried(p *v1alpha1.AuthPolicy) bool {
-	return value(p.Spec.Mode, "") == v1alpha1.ModeDryRun &&
-		slices.ContainsFunc(p.Spec.Rules, func(r v1alpha1.Rule) bool { return value(r.Mode, "") == v1alpha1.ModeEnforce })
-}
