@@ -2,13 +2,11 @@ package oracle
 
 import (
 	"os"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/sallyport/sallyport/api/v1alpha1"
 )
 
 // each is the number of requests to every set of policies.
@@ -97,4 +95,3 @@ func unsettled(w *world, q *question) string {
 	}
 	return ""
 }
-
