@@ -208,9 +208,10 @@ func TestCacheIsBounded(t *testing.T) {
 	if hit, _ := hits(t, v, mint(0), p); hit {
 		t.Error("what nobody asked for was kept")
 	}
-	huge := sign(t, HS256, "hmac", `{"alg":"HS256","kid":"h"}`, claims(map[string]string{"a": "[" + strings.TrimSuffix(strings.Repeat("{},", 3900), ",") + "]"}))
+	huge := sign(t, HS256, "hmac", `{"alg":"HS256","kid":"h"}`, claims(map[string]string{"a": "[" + strings.TrimSuffix(strings.Repeat("[],", 3900), ",") + "]"}))
+	small := verifier(t, Config{CacheBytes: 64 << 10})
 	for range 2 {
-		if hit, err := hits(t, v, huge, p); hit || err != nil {
+		if hit, err := hits(t, small, huge, p); hit || err != nil {
 			t.Errorf("a token that does not fit: found %v, error %v", hit, err)
 		}
 	}
