@@ -223,7 +223,8 @@ const (
 // PathOptions says how the servers of a host read what parsers disagree on.
 type PathOptions struct {
 	// EncodedSlash says what %2F in a path is. Refuse: such a request is refused. Keep: data of its segment, never a
-	// separator, as package registries and GitLab read it; what stands between may not be empty, "." or "..".
+	// separator, as package registries and GitLab read it; what stands between may not be empty, "." or "..", and a path that holds
+	// it may hold none of the characters " < > ^ ` { | } as they are, which no URL has in its path.
 	//
 	// +optional
 	// +kubebuilder:default=Refuse

@@ -292,7 +292,7 @@ func TestEveryFeatureDecides(t *testing.T) {
 		}
 	}
 	count(faults, 400, 16, drawer.byHost)
-	count(attachFaults, 150, 6, drawer.inCluster)
+	count(attachFaults, 300, 6, drawer.inCluster)
 }
 
 // decides are the faults by which a question has another answer.

@@ -37,6 +37,9 @@ func pathOptions(p *v1alpha1.AuthPolicy) (keep, strip bool) {
 
 // read splits a path and decodes its segments once.
 func read(path string, keep, strip bool) (r reading, ok bool) {
+	if strings.Contains(strings.ToLower(path), "%2f") && strings.ContainsAny(path, "\"<>^`{|}") {
+		return r, false // kept or not: a server that meets these escapes the path anew
+	}
 	parts := strings.Split(path, "/")
 	if len(path) > 8192 || len(parts) < 2 || parts[0] != "" {
 		return r, false
