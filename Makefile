@@ -30,7 +30,7 @@ endef
 
 .DEFAULT_GOAL := help
 
-.PHONY: help build generate verify test bench fuzz demo demo-up envoy kube servers image clean
+.PHONY: help build generate verify test bench fuzz demo demo-up envoy kube servers image prove clean
 
 help: ## explain the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' Makefile
@@ -107,6 +107,9 @@ $(eval $(call tool,controller-gen,sigs.k8s.io/controller-tools/cmd/controller-ge
 $(eval $(call tool,golangci-lint,github.com/golangci/golangci-lint/v2/cmd/golangci-lint))
 $(eval $(call tool,helm,helm.sh/helm/v4/cmd/helm))
 $(eval $(call tool,ko,github.com/google/ko))
+
+prove: $(envoy_ready) ## the long forms of all that looks for a wrong answer, and a table; PAIRS, TARGETS and TIME in .ci/prove
+	SALLYPORT_ENVOY='$(ENVOY)' SALLYPORT_SERVERS='$(GOBIN)/servers' $(if $(vectors),SALLYPORT_VECTORS='$(vectors)') .ci/prove $(PAIRS) $(TARGETS)
 
 clean: ## remove bin
 	rm -rf bin

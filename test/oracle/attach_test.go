@@ -95,20 +95,28 @@ func (w *world) placesAt(g *gatewayv1.Gateway, q *question) (out []place) {
 	}); len(told) > 0 && q.headers["x-forwarded-proto"] == q.scheme {
 		takers = told
 	}
+	routed := false
 	for _, l := range takers {
 		for _, host := range q.names() {
 			at := place{byHost: true, gateway: target{"Gateway", g.Namespace, g.Name, string(l.Name)}}
 			// Which of the two has the characters that rank is open.
 			routes := w.admitted(g, l)
-			lands := append(landings(routes, l, (*route).hosts, host, q), landings(routes, l, (*route).written, host, q)...)
+			var lands []*match
+			for _, q := range q.sentAndDecoded() {
+				lands = append(append(lands, landings(routes, l, (*route).hosts, host, q)...), landings(routes, l, (*route).written, host, q)...)
+			}
 			if len(lands) == 0 {
 				out = append(out, at)
 			}
 			for _, m := range lands {
+				routed = true
 				at.route, at.backend = target{m.route.kind, m.route.namespace, m.route.name, m.rule}, m.backend
 				out = append(out, at)
 			}
 		}
+	}
+	if routed { // by a listener that has no route for it, nothing would be reached
+		out = slices.DeleteFunc(out, func(p place) bool { return p.route.kind == "" })
 	}
 	return out
 }
@@ -121,6 +129,24 @@ func (q *question) names() []string {
 		return []string{plain(q.host), "."}
 	}
 	return []string{plain(q.host)}
+}
+
+// sentAndDecoded are the request with its path as it was sent, and as it reads: a proxy routes by one or the other.
+func (q *question) sentAndDecoded() []*question {
+	path, query, asks := strings.Cut(q.path, "?")
+	plain, ok := read(path, true, true)
+	if !strings.Contains(path, "%") || !ok {
+		return []*question{q}
+	}
+	decoded := *q
+	decoded.path = "/" + strings.Join(plain.segs, "/")
+	if plain.slash {
+		decoded.path += "/"
+	}
+	if asks {
+		decoded.path += "?" + query
+	}
+	return []*question{q, &decoded}
 }
 
 // takersOf are the listeners that take a host, one for each port.
@@ -228,9 +254,9 @@ func (w *world) allows(g *gatewayv1.Gateway, l *gatewayv1.Listener, r *route) bo
 }
 
 // landings are the matches that could decide: of the closest hostname, by the rank of the Gateway API, then of the older
-// route, then the earlier rule. What it leaves open is meant beside whatever else is: the rank of a regular expression, a
-// match that is not sure down to the first that is, and a less close hostname where none of the closest is sure to take
-// the request.
+// route, then the earlier rule. What it leaves open is meant beside whatever else is: the rank and the dialect of a regular
+// expression, a match that is not sure down to the first that is, and a less close hostname where none of the closest is
+// sure to take the request.
 func landings(routes []*route, l *gatewayv1.Listener, names func(*route, *gatewayv1.Listener) []string, host string, q *question) (out []*match) {
 	byHost := map[string][]*match{}
 	for _, r := range routes {
@@ -251,7 +277,7 @@ func landings(routes []*route, l *gatewayv1.Listener, names func(*route, *gatewa
 			if maybe && (m.regex || !ranked[m.route.kind]) {
 				out = append(out, m)
 			}
-			taken = taken || sure
+			taken = taken || sure && !m.regex
 			ranked[m.route.kind] = ranked[m.route.kind] || sure && !m.regex
 		}
 		if taken {

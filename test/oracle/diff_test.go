@@ -2,10 +2,13 @@ package oracle
 
 import (
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/sallyport/sallyport/api/v1alpha1"
 )
 
 // each is the number of requests to every set of policies.
@@ -87,10 +90,17 @@ func unsettled(w *world, q *question) string {
 	grpc := q.method == "POST" && q.headers["content-type"] == "application/grpc"
 	routed := q.scope == "" || strings.HasPrefix(q.scope, "gateway/")
 	switch {
+	case q.scope == "" && w.grants && slices.ContainsFunc(w.policies, w.triesSomething):
+		return "whether an owner's grant counts where policies of the host are tried out only"
 	case routed && len(q.names()) > 1:
 		return "a host with a final dot at a Gateway"
 	case routed && len(w.grpcRoutes) > 0 && (len(w.httpRoutes) > 0 || !grpc):
 		return "HTTPRoutes beside GRPCRoutes, and calls that are not gRPC beside these"
 	}
 	return ""
+}
+
+// triesSomething tells whether the policy, or a rule of it, is tried out.
+func (w *world) triesSomething(p *v1alpha1.AuthPolicy) bool {
+	return w.tried(p) || slices.ContainsFunc(p.Spec.Rules, func(r v1alpha1.Rule) bool { return value(r.Mode, "") == v1alpha1.ModeDryRun })
 }
