@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/sallyport/sallyport/extauthz/policy"
 )
@@ -71,6 +72,7 @@ func fromEnvironment(flags *pflag.FlagSet, lookup func(string) (string, bool)) e
 // compileFlags are those on which the result of a compile depends.
 type compileFlags struct {
 	clientAddress string
+	clusterDomain string
 	trustDomain   string
 	namespace     string
 	dryRun        bool
@@ -78,6 +80,7 @@ type compileFlags struct {
 
 func (c *compileFlags) register(f *pflag.FlagSet) {
 	f.StringVar(&c.clientAddress, "client-address", "", "whose address rules with cidrs judge: peer, that of the connection to Envoy, or xff, one of X-Forwarded-For; without it such rules do not compile")
+	f.StringVar(&c.clusterDomain, "cluster-domain", "cluster.local", "DNS domain of the cluster's Services, behind NAME.NAMESPACE.svc")
 	f.StringVar(&c.trustDomain, "trust-domain", "", "SPIFFE trust domain of the mesh, often cluster.local; without it rules with serviceAccounts do not compile")
 	f.StringVar(&c.namespace, "namespace", "default", "Sallyport's own namespace, in which ClusterIdentityProviders find their Secrets and ConfigMaps; in a cluster that of its ServiceAccount, else sallyport, unless it is set")
 	f.BoolVar(&c.dryRun, "dry-run", false, "refuse nothing: report what would be refused")
@@ -90,7 +93,10 @@ func (c *compileFlags) options() (policy.Options, error) {
 	default:
 		return policy.Options{}, usagef("--client-address %q: must be peer or xff", c.clientAddress)
 	}
+	if problems := validation.IsDNS1123Subdomain(c.clusterDomain); len(problems) > 0 {
+		return policy.Options{}, usagef("--cluster-domain %q: must be a DNS domain in lower case, such as cluster.local", c.clusterDomain)
+	}
 	return policy.Options{
-		OwnNamespace: c.namespace, DryRun: c.dryRun, ClientAddress: address, TrustDomain: c.trustDomain,
+		OwnNamespace: c.namespace, DryRun: c.dryRun, ClientAddress: address, TrustDomain: c.trustDomain, ClusterDomain: c.clusterDomain,
 	}, nil
 }

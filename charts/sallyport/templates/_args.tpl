@@ -26,6 +26,9 @@
 {{- if .Values.xffTrustedHops }}
 - --xff-trusted-hops={{ .Values.xffTrustedHops | int64 }}
 {{- end }}
+{{- with .Values.clusterDomain }}
+- --cluster-domain={{ . }}
+{{- end }}
 {{- with .Values.trustDomain }}
 - --trust-domain={{ . }}
 {{- end }}
