@@ -226,7 +226,21 @@ func (c *cluster) waitFor(t *testing.T, what string, done func(context.Context) 
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	tick := time.NewTicker(20 * time.Millisecond)
+	await(ctx, t, what, done)
+}
+
+// waitUntil is waitFor for benchmarks too, and gives up after 20 seconds.
+func (c *cluster) waitUntil(t testing.TB, what string, done func(context.Context) error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	await(ctx, t, what, done)
+}
+
+// await asks until done returns nil; when ctx ends the test fails with its last error.
+func await(ctx context.Context, t testing.TB, what string, done func(context.Context) error) {
+	t.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		err := done(ctx)

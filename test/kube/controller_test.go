@@ -86,26 +86,6 @@ func (r *replica) waitAsk(t testing.TB, c *cluster, url, want string) {
 	})
 }
 
-// waitUntil is waitFor for benchmarks too.
-func (c *cluster) waitUntil(t testing.TB, what string, done func(context.Context) error) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-	defer cancel()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		err := done(ctx)
-		if err == nil {
-			return
-		}
-		select {
-		case <-ctx.Done():
-			t.Fatalf("waiting for %s: %v", what, err)
-		case <-tick.C:
-		}
-	}
-}
-
 // apply creates the objects of a YAML text, or updates them. ns is the namespace of those that name none.
 func (c *cluster) apply(t testing.TB, ns, text string) {
 	t.Helper()
