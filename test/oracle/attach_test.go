@@ -161,7 +161,7 @@ func takersOf(g *gatewayv1.Gateway, host string) []*gatewayv1.Listener {
 			taken[l.Port] = l
 		}
 	}
-	return slices.Collect(maps.Values(taken))
+	return slices.SortedFunc(maps.Values(taken), func(a, b *gatewayv1.Listener) int { return cmp.Compare(a.Port, b.Port) })
 }
 
 // hostname of a listener; * where it has none.
