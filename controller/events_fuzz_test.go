@@ -124,7 +124,7 @@ func answers(t *testing.T, s *policy.Snapshot) (out []policy.Decision) {
 				i++
 			}
 			for _, shown := range []bool{false, true} {
-				req, reason := policy.NewRequest(policy.Input{Method: "GET", Scheme: "https", Host: at[:i], Path: at[i:], Scope: sc, Headers: map[string]string{"x_user": "root"}})
+				req, reason := policy.NewRequest(policy.Input{Method: "GET", Scheme: "https", Host: at[:i], Path: at[i:], Scope: sc, Headers: policy.Fields{{Name: "x_user", Value: "root"}}})
 				if reason != "" {
 					t.Fatal(reason)
 				}

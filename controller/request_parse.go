@@ -41,7 +41,7 @@ type Request struct {
 // is not valid or !Reason for one that is refused for that reason. docs/stories.md lists the keys. The path is taken as
 // it stands.
 func ParseRequest(line string) (Request, error) {
-	r := Request{Input: policy.Input{Headers: map[string]string{}, Context: map[string]string{}}}
+	var r Request
 	r.Now, _ = time.Parse(time.RFC3339, StoryTime)
 	var target string
 	r.Input.Method, line = nextWord(line)
@@ -187,14 +187,14 @@ func optionValue(line string) (value, rest string, err error) {
 func (r *Request) named(key, value string) error {
 	if name, ok := strings.CutPrefix(key, "header."); ok && name != "" {
 		name = strings.ToLower(name)
-		if before, twice := r.Input.Headers[name]; twice {
+		if before, twice := r.Input.Headers.Get(name); twice {
 			value = before + "," + value // as Envoy joins them
 		}
-		r.Input.Headers[name] = value
+		r.Input.Headers = r.Input.Headers.With(name, value)
 		return nil
 	}
 	if name, ok := strings.CutPrefix(key, "context."); ok && name != "" {
-		r.Input.Context[name] = value
+		r.Input.Context = r.Input.Context.With(name, value)
 		return nil
 	}
 	return errors.New("no such key; there are header.NAME, from, principal, destination, scope, context.NAME, issuer and now")

@@ -14,7 +14,8 @@ func (s *Server) clientAddress(r *reading) netip.Addr {
 	case policy.ClientAddressPeer:
 		return parseAddress(r.peer)
 	case policy.ClientAddressXFF:
-		return forwardedFor(r.input.Headers["x-forwarded-for"], s.cfg.XFFTrustedHops)
+		forwarded, _ := r.input.Headers.Get("x-forwarded-for")
+		return forwardedFor(forwarded, s.cfg.XFFTrustedHops)
 	}
 	return netip.Addr{}
 }

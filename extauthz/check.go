@@ -2,60 +2,135 @@ package extauthz
 
 import (
 	"context"
-	"crypto/rand"
 	"fmt"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/status"
 
 	"github.com/sallyport/sallyport/extauthz/policy"
 	"github.com/sallyport/sallyport/extauthz/token"
 )
 
-// check is one request on its way through the server.
+// check is one request on its way through the server. It is used again for another one afterwards, and so is the memory
+// of the received message, which its texts share: whatever outlives the Check is copied.
 type check struct {
+	reading
+	received mem.Buffer // nil where nothing was received
+
 	id    string
 	start time.Time
-	// grpc: the caller speaks gRPC, and so will Envoy's answer.
-	grpc  bool
-	input policy.Input
 	// req is nil where the request is malformed, or was not looked at.
 	req *policy.Request
 	// trusted are the providers whose tokens were looked for; nil where none was.
 	trusted  []*token.Provider
 	decision policy.Decision
+
+	request policy.Request // room for req
+	headers []policy.HeaderValue
+	encoder encoder
+	lots    lots
 }
 
-// newDecisionID makes an id that nobody can guess.
-func newDecisionID() string { return rand.Text() }
+var checks = sync.Pool{New: func() any { return new(check) }}
 
-// Check implements the authorization service. The error is Unavailable while there is no snapshot, and nil ever after.
-func (s *Server) Check(ctx context.Context, in *authv3.CheckRequest) (resp *authv3.CheckResponse, err error) {
+// receive keeps the bytes of a CheckRequest until release.
+func (c *check) receive(data mem.BufferSlice) {
+	c.received = data.MaterializeToBuffer(mem.DefaultBufferPool())
+}
+
+// release gives c and the bytes of its request back.
+func (c *check) release() {
+	c.forget()
+	if c.received != nil {
+		c.received.Free()
+		c.received = nil
+	}
+	checks.Put(c)
+}
+
+// forget leaves of c nothing but room, so that no request can see another one.
+func (c *check) forget() {
+	c.reading.forget()
+	c.id, c.start, c.req, c.trusted, c.decision = "", time.Time{}, nil, nil, policy.Decision{}
+	c.request = policy.Request{}
+	c.headers = emptied(c.headers)
+	c.encoder = encoder{out: c.encoder.out[:0]}
+}
+
+// service is the authorization service, as the generated code describes it, but with messages that codec reads and writes.
+var service = grpc.ServiceDesc{
+	ServiceName: authv3.Authorization_ServiceDesc.ServiceName,
+	HandlerType: (*any)(nil),
+	Methods:     []grpc.MethodDesc{{MethodName: "Check", Handler: handleCheck}},
+	Metadata:    authv3.Authorization_ServiceDesc.Metadata,
+}
+
+// handleCheck receives a CheckRequest and returns the CheckResponse as a mem.Buffer. The error is that of the transport,
+// or Unavailable while there is no snapshot; while there is one, a Check that was received has an answer.
+func handleCheck(srv any, ctx context.Context, receive func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
+	s := srv.(*Server)
+	c := checks.Get().(*check)
+	if err := receive(c); err != nil {
+		c.release()
+		return nil, err
+	}
+	return s.answer(ctx, c)
+}
+
+// answer decides and writes the CheckResponse. It releases c, unless there was a panic: what still uses c is not known
+// then.
+func (s *Server) answer(ctx context.Context, c *check) (out any, err error) {
 	snap := s.cfg.Snapshot.Load()
 	if snap == nil {
+		c.release()
 		return nil, status.Error(codes.Unavailable, ErrNoSnapshot.Error())
 	}
-	c := check{id: newDecisionID(), start: s.cfg.Now()}
+	c.id, c.start = c.lots.decisionID(), s.cfg.Now()
 	inFlight := s.inFlight.Add(1)
 	defer s.inFlight.Add(-1)
 	defer func() {
 		if fault := recover(); fault != nil {
-			resp, err = s.recovered(fault, &c), nil
+			out, err = s.recovered(fault, c), nil
 		}
 	}()
-	c.grpc = isGRPC(in)
+	c.readRequest(c.received.ReadOnlyData())
 	if inFlight > int64(s.cfg.MaxInFlight) {
 		c.decision = refuse(policy.ReasonOverloaded)
 	} else {
-		s.decide(ctx, snap, in, &c)
+		s.decide(ctx, snap, c)
 	}
-	resp = c.response()
+	out = c.written()
 	s.metrics.observe(&c.decision, s.cfg.Now().Sub(c.start))
-	s.log.decided(&c)
-	return resp, nil
+	s.log.decided(c)
+	c.release()
+	return out, nil
+}
+
+// written is the CheckResponse.
+func (c *check) written() mem.Buffer {
+	a := c.answered()
+	c.headers = a.headers
+	c.encoder.response(&a, &c.decision, c.id)
+	if c.encoder.bad {
+		// It would not be read, and the request might pass.
+		return plainRefusal(policy.ReasonInternalError, c.id, c.grpc)
+	}
+	return mem.Copy(c.encoder.out, mem.DefaultBufferPool())
+}
+
+// plainRefusal refuses without anything of the request.
+func plainRefusal(r policy.Reason, id string, grpc bool) mem.Buffer {
+	c := check{id: id, decision: refuse(r)}
+	c.grpc = grpc
+	a := c.answered()
+	c.encoder.response(&a, &c.decision, c.id)
+	return mem.SliceBuffer(c.encoder.out)
 }
 
 func refuse(r policy.Reason) policy.Decision {
@@ -63,28 +138,27 @@ func refuse(r policy.Reason) policy.Decision {
 }
 
 // recovered answers in place of a Check that panicked.
-func (s *Server) recovered(fault any, c *check) *authv3.CheckResponse {
+func (s *Server) recovered(fault any, c *check) mem.Buffer {
 	s.metrics.panicked(s.cfg.Now().Sub(c.start))
 	s.cfg.Log.Error(fmt.Errorf("panic: %v", fault), "Check panicked; the request is refused",
 		"decisionID", c.id, "stack", string(debug.Stack()))
-	plain := check{id: c.id, grpc: c.grpc, decision: refuse(policy.ReasonInternalError)}
-	return plain.response()
+	return plainRefusal(policy.ReasonInternalError, c.id, c.grpc)
 }
 
 // decide fills in the decision of c.
-func (s *Server) decide(ctx context.Context, snap *policy.Snapshot, in *authv3.CheckRequest, c *check) {
-	r, readable := readRequest(in)
-	scope, early := s.scope(ctx, &r)
-	c.input = r.input
+func (s *Server) decide(ctx context.Context, snap *policy.Snapshot, c *check) {
+	scope, early := s.scope(ctx, &c.reading)
 	c.input.Scope = scope
-	c.input.SourceAddress = s.clientAddress(&r)
-	req, reason := policy.NewRequest(c.input)
-	c.req = req
+	c.input.SourceAddress = s.clientAddress(&c.reading)
+	reason := c.request.Reset(c.input)
 	switch {
 	case reason != "":
 		early = reason
-	case !readable:
-		early = policy.ReasonInvalidRequest
+	default:
+		c.req = &c.request
+		if !c.readable {
+			early = policy.ReasonInvalidRequest
+		}
 	}
 	if early != "" && !snap.DryRun() {
 		c.decision = refuse(early)

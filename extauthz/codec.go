@@ -1,37 +1,30 @@
 package extauthz
 
 import (
-	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/encoding/proto"
 	"google.golang.org/grpc/mem"
-
-	"github.com/sallyport/sallyport/extauthz/policy"
 )
 
-// codec is the standard protobuf codec, but for what would make a gRPC error of a Check: a CheckRequest that cannot be
-// decoded becomes an empty one, which is refused as an invalid request, and a CheckResponse that cannot be encoded
-// becomes a refusal. Other messages keep their errors.
+// codec reads CheckRequests and writes answers without the generated code; other messages, those of health checks, go
+// the standard way. Bytes that are no CheckRequest are not its error: they become a request that is refused.
 type codec struct{ encoding.CodecV2 }
 
 func newCodec() codec { return codec{encoding.GetCodecV2(proto.Name)} }
 
 // Unmarshal implements encoding.CodecV2.
 func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
-	err := c.CodecV2.Unmarshal(data, v)
-	if in, ok := v.(*authv3.CheckRequest); ok && err != nil {
-		in.Reset()
+	if in, ok := v.(*check); ok {
+		in.receive(data)
 		return nil
 	}
-	return err
+	return c.CodecV2.Unmarshal(data, v)
 }
 
 // Marshal implements encoding.CodecV2.
 func (c codec) Marshal(v any) (mem.BufferSlice, error) {
-	out, err := c.CodecV2.Marshal(v)
-	if _, ok := v.(*authv3.CheckResponse); ok && err != nil {
-		plain := check{id: newDecisionID(), decision: refuse(policy.ReasonInternalError)}
-		return c.CodecV2.Marshal(plain.response())
+	if out, ok := v.(mem.Buffer); ok {
+		return mem.BufferSlice{out}, nil
 	}
-	return out, err
+	return c.CodecV2.Marshal(v)
 }

@@ -5,51 +5,39 @@ import (
 	"net/http"
 	"slices"
 
-	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
-	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
-	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
-
 	"github.com/sallyport/sallyport/extauthz/policy"
 )
 
 // denied is the answer that the client receives. It names no policy, and where the status was changed, to hide that
 // something exists, nothing else tells.
-func (c *check) denied() *authv3.DeniedHttpResponse {
+func (c *check) denied(a *answer) {
 	look := c.decision.Refusal
 	if look == nil {
 		look = &policy.Refusal{}
 	}
 	row := refusalOf(c.decision.Reason)
-	status := int32(c.decision.Reason.Status())
+	a.status = int32(c.decision.Reason.Status())
 	if look.Status != 0 && !(c.grpc && isRedirect(look.Status)) {
-		status = look.Status
+		a.status = look.Status
 	}
-	h := newResponseHeaders(look.Headers)
-	h.own(DecisionIDHeader, c.id)
-	h.byDefault("cache-control", "no-store")
+	a.headers = append(a.headers, look.Headers...)
+	a.own(DecisionIDHeader, c.id)
+	a.byDefault("cache-control", "no-store")
 	if r := look.Redirect; r != nil && c.redirected(r) {
-		if !isRedirect(status) {
-			status = http.StatusFound
+		if !isRedirect(a.status) {
+			a.status = http.StatusFound
 		}
-		h.own("location", c.location(r))
-		return deniedResponse(status, h, "")
+		a.own("location", c.location(r))
+		return
 	}
-	if value, ok := c.challenge(row, status, look.Realm); ok {
-		h.own("www-authenticate", value)
+	if value, ok := c.challenge(row, a.status, look.Realm); ok {
+		a.own("www-authenticate", value)
 	}
-	body, contentType := c.body(look, status)
+	body, contentType := c.body(look, a.status)
 	if contentType != "" {
-		h.own("content-type", contentType)
+		a.own("content-type", contentType)
 	}
-	return deniedResponse(status, h, body)
-}
-
-func deniedResponse(status int32, h responseHeaders, body string) *authv3.DeniedHttpResponse {
-	return &authv3.DeniedHttpResponse{
-		Status:  &typev3.HttpStatus{Code: typev3.StatusCode(status)},
-		Headers: h,
-		Body:    body,
-	}
+	a.body = body
 }
 
 func isRedirect(status int32) bool { return status >= 300 && status <= 399 }
@@ -91,26 +79,15 @@ func problem(status int32, id string) string {
 	return string(b)
 }
 
-// responseHeaders are those of a refusal, at most one of each name.
-type responseHeaders []*corev3.HeaderValueOption
-
-func newResponseHeaders(custom []policy.HeaderValue) responseHeaders {
-	h := make(responseHeaders, 0, len(custom)+4)
-	for _, c := range custom {
-		h = append(h, setHeader(c.Name, c.Value))
-	}
-	return h
-}
-
 // byDefault adds a header that a policy may have set otherwise.
-func (h *responseHeaders) byDefault(name, value string) {
-	if !slices.ContainsFunc(*h, func(o *corev3.HeaderValueOption) bool { return o.Header.Key == name }) {
-		*h = append(*h, setHeader(name, value))
+func (a *answer) byDefault(name, value string) {
+	if !slices.ContainsFunc(a.headers, func(h policy.HeaderValue) bool { return h.Name == name }) {
+		a.headers = append(a.headers, policy.HeaderValue{Name: name, Value: value})
 	}
 }
 
 // own adds a header over whatever a policy has set.
-func (h *responseHeaders) own(name, value string) {
-	*h = slices.DeleteFunc(*h, func(o *corev3.HeaderValueOption) bool { return o.Header.Key == name })
-	*h = append(*h, setHeader(name, value))
+func (a *answer) own(name, value string) {
+	a.headers = slices.DeleteFunc(a.headers, func(h policy.HeaderValue) bool { return h.Name == name })
+	a.headers = append(a.headers, policy.HeaderValue{Name: name, Value: value})
 }

@@ -1,102 +1,86 @@
 package extauthz
 
 import (
-	"maps"
 	"slices"
 	"strings"
 	"unicode/utf8"
 
-	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
-	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
-
 	"github.com/sallyport/sallyport/extauthz/policy"
 )
 
-// reading is all that is read of a CheckRequest.
+// reading is a CheckRequest, read and made sense of. Its texts share memory with the bytes of the message.
 type reading struct {
+	message
 	// input lacks Scope and SourceAddress, which the configuration has a say in.
 	input policy.Input
-	// peer is the address of the connection to the proxy; empty where it is not an IP address's socket.
-	peer string
-	// destination is the principal of the proxy itself.
-	destination string
+	// readable is false where the bytes are no CheckRequest, or say two different things of one request.
+	readable bool
 	// scope is what the context extensions state; scoped tells whether they do.
 	scope  string
 	scoped bool
+	// grpc: the caller speaks gRPC. Envoy answers such a caller in gRPC too, and would put a body into the grpc-message.
+	grpc bool
+
+	joined policy.Fields // room for the headers of header_map
 }
 
-// readRequest reads a CheckRequest; nothing else does. What is missing stays empty. readable is false where the message
-// says two different things of one request.
-func readRequest(in *authv3.CheckRequest) (r reading, readable bool) {
-	attrs := in.GetAttributes()
-	http := attrs.GetRequest().GetHttp()
-	headers, readable := readHeaders(http)
+// readRequest reads a CheckRequest; nothing else does. What is missing stays empty.
+func (r *reading) readRequest(data []byte) {
+	err := r.read(data)
+	headers, agree := r.readHeaders()
 	r.input = policy.Input{
-		Method:          http.GetMethod(),
-		Scheme:          http.GetScheme(),
-		Host:            http.GetHost(),
-		Path:            http.GetPath(),
-		Headers:         headers,
-		Size:            http.GetSize(),
-		SourcePrincipal: attrs.GetSource().GetPrincipal(),
-		Context:         attrs.GetContextExtensions(),
+		Method: r.method, Scheme: r.scheme, Host: r.host, Path: r.path,
+		Headers: headers, Size: r.size, SourcePrincipal: r.source, Context: r.context,
 	}
-	r.peer = attrs.GetSource().GetAddress().GetSocketAddress().GetAddress()
-	r.destination = attrs.GetDestination().GetPrincipal()
-	r.scope, r.scoped = r.input.Context[policy.ScopeKey]
-	if q := http.GetQuery(); q != "" {
+	r.scope, r.scoped = r.context.Get(policy.ScopeKey)
+	r.readable = err == nil && agree
+	if r.query != "" {
 		// Envoy leaves the field empty: the path has the query, and only that one is judged.
-		_, inPath, _ := strings.Cut(r.input.Path, "?")
-		readable = readable && q == inPath
+		_, inPath, _ := strings.Cut(r.path, "?")
+		r.readable = r.readable && r.query == inPath
 	}
-	return r, readable
+	contentType, _ := headers.Get("content-type")
+	rest, ok := strings.CutPrefix(contentType, "application/grpc")
+	r.grpc = ok && (rest == "" || rest[0] == '+' || rest[0] == ';')
+}
+
+// forget leaves of r nothing but room.
+func (r *reading) forget() {
+	r.reset()
+	*r = reading{message: r.message, joined: emptied(r.joined)}
 }
 
 // readHeaders reads whichever form the proxy sends, so that both say the same of one request. Envoy fills in one of
 // them; where a proxy fills in both and they differ, nobody can tell which one the application receives.
-func readHeaders(http *authv3.AttributeContext_HttpRequest) (headers map[string]string, agree bool) {
-	joined := lowerNames(http.GetHeaders())
-	raw := http.GetHeaderMap().GetHeaders()
-	if len(raw) == 0 {
-		return joined, true
+func (r *reading) readHeaders() (headers policy.Fields, agree bool) {
+	named := lowerNames(r.headers)
+	if len(r.raw) == 0 {
+		return named, true
 	}
-	headers, agree = joinHeaders(raw)
-	return headers, agree && (len(joined) == 0 || maps.Equal(headers, joined))
+	r.joined, agree = joinHeaders(r.raw, r.joined[:0])
+	return r.joined, agree && (len(named) == 0 || sameFields(named, r.joined))
 }
 
-// isGRPC tells whether the caller speaks gRPC. Envoy answers such a caller in gRPC too, and would put a body into the
-// grpc-message.
-func isGRPC(in *authv3.CheckRequest) bool {
-	http := in.GetAttributes().GetRequest().GetHttp()
-	contentType, ok := http.GetHeaders()["content-type"]
-	for _, h := range http.GetHeaderMap().GetHeaders() {
-		if !ok && h.GetKey() == "content-type" {
-			contentType, ok = h.GetValue()+string(h.GetRawValue()), true
+func sameFields(a, b policy.Fields) bool {
+	for _, f := range a {
+		if value, ok := b.Get(f.Name); !ok || value != f.Value {
+			return false
 		}
 	}
-	rest, ok := strings.CutPrefix(contentType, "application/grpc")
-	return ok && (rest == "" || rest[0] == '+' || rest[0] == ';')
+	return len(a) == len(b)
 }
 
 // lowerNames is h, in which Envoy writes names in lower case. From another proxy names that differ only in case are
 // joined, in the order of their spelling.
-func lowerNames(h map[string]string) map[string]string {
-	upper := false
-	for name := range h {
-		upper = upper || hasUpper(name)
-	}
-	if !upper {
+func lowerNames(h policy.Fields) policy.Fields {
+	if !slices.ContainsFunc(h, func(f policy.Field) bool { return hasUpper(f.Name) }) {
 		return h
 	}
-	out := make(map[string]string, len(h))
-	for _, name := range slices.Sorted(maps.Keys(h)) {
-		lower := lowerName(name)
-		if before, twice := out[lower]; twice {
-			out[lower] = before + "," + h[name]
-		} else {
-			out[lower] = h[name]
-		}
+	raw := make([]rawField, len(h))
+	for i, f := range slices.SortedFunc(slices.Values(h), func(a, b policy.Field) int { return strings.Compare(a.Name, b.Name) }) {
+		raw[i] = rawField{name: f.Name, text: f.Value}
 	}
+	out, _ := joinHeaders(raw, nil) // of each field there is one form, so that none contradicts itself
 	return out
 }
 
@@ -120,25 +104,24 @@ func lowerName(s string) string {
 	return string(b)
 }
 
-// joinHeaders joins raw header fields of one name with "," and makes text of their bytes, as Envoy does for the other
-// form. ok is false where a field has two different values.
-func joinHeaders(raw []*corev3.HeaderValue) (out map[string]string, ok bool) {
-	out = make(map[string]string, len(raw))
+// joinHeaders joins raw header fields of one name with ",", in out, and makes text of their bytes, as Envoy does for the
+// other form. ok is false where a field has two different values.
+func joinHeaders(raw []rawField, out policy.Fields) (_ policy.Fields, ok bool) {
 	var repeated map[string][]byte
 	for _, h := range raw {
-		name, value := h.GetKey(), coerce(h.GetRawValue())
+		name, value := h.name, coerce(h.bytes)
 		if hasUpper(name) {
 			name = lowerName(name)
 		}
-		if text := h.GetValue(); text != "" {
-			if value != "" && value != text {
+		if h.text != "" {
+			if value != "" && value != h.text {
 				return nil, false
 			}
-			value = text
+			value = h.text
 		}
-		first, twice := out[name]
+		first, twice := out.Get(name)
 		if !twice {
-			out[name] = value
+			out = append(out, policy.Field{Name: name, Value: value})
 			continue
 		}
 		if repeated == nil {
@@ -151,19 +134,19 @@ func joinHeaders(raw []*corev3.HeaderValue) (out map[string]string, ok bool) {
 		repeated[name] = append(append(all, ','), value...)
 	}
 	for name, value := range repeated {
-		out[name] = string(value)
+		out = out.With(name, string(value))
 	}
 	return out, true
 }
 
 // coerce makes valid UTF-8 of b, as Envoy does: each byte that is part of no character becomes "!".
-func coerce(b []byte) string {
-	if utf8.Valid(b) {
-		return string(b)
+func coerce(b string) string {
+	if utf8.ValidString(b) {
+		return b
 	}
 	out := make([]byte, 0, len(b))
 	for len(b) > 0 {
-		r, n := utf8.DecodeRune(b)
+		r, n := utf8.DecodeRuneInString(b)
 		if r == utf8.RuneError && n == 1 {
 			out = append(out, '!')
 		} else {

@@ -74,7 +74,7 @@ func TestLabelsAreBounded(t *testing.T) {
 		return n
 	}
 	before := series()
-	for _, s := range []string{"a", "b", "c\xff"} {
+	for _, s := range []string{"a", "b", "c\u00ff"} {
 		w.check(t, ask(s, "https://"+s+".example.com/"+s, "authorization: Bearer "+s))
 		w.check(t, ask("GET", "https://orders.example.com/v1", "authorization: Bearer "+s))
 	}

@@ -76,7 +76,8 @@ func TestLocation(t *testing.T) {
 			if reason != "" {
 				t.Fatal(reason)
 			}
-			c := check{input: in, req: req, decision: refuse(policy.ReasonMissingToken)}
+			c := check{req: req, decision: refuse(policy.ReasonMissingToken)}
+			c.input = in
 			c.decision.Refusal = &policy.Refusal{Status: tt.status, Redirect: &tt.redirect}
 			out := c.response().GetDeniedResponse()
 			if got := headersOf(t, out.GetHeaders())["location"]; got != tt.want || int32(out.GetStatus().GetCode()) != tt.wantStatus {

@@ -5,25 +5,23 @@ import (
 	"slices"
 	"strings"
 
-	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
-
 	"github.com/sallyport/sallyport/extauthz/policy"
 	"github.com/sallyport/sallyport/extauthz/token"
 )
 
-// removeTokens adds to out what takes tokens out of the request, from each place where there is something.
+// removeTokens adds to a what takes tokens out of the request, from each place where there is something.
 //
 // Of a query, what stays is kept byte for byte, by setting the path: query_parameters_to_remove would write it anew, in
 // the order of the names, which breaks signed URLs.
-func removeTokens(out *authv3.OkHttpResponse, req *policy.Request, d *policy.Decision) {
+func removeTokens(a *answer, req *policy.Request, d *policy.Decision) {
 	cookies, _ := req.Header("cookie")
 	rest, query := cookies, req.Query()
 	for _, s := range d.RemoveToken {
 		switch {
 		case s.Header != "":
-			if value, ok := req.Header(s.Header); ok && hasToken(value, s) && !sets(d, s.Header) && !slices.Contains(out.HeadersToRemove, s.Header) {
+			if value, ok := req.Header(s.Header); ok && hasToken(value, s) && !sets(d, s.Header) && !slices.Contains(a.remove, s.Header) {
 				// The slice may belong to the snapshot.
-				out.HeadersToRemove = append(slices.Clip(out.HeadersToRemove), s.Header)
+				a.remove = append(slices.Clip(a.remove), s.Header)
 			}
 		case s.Cookie != "":
 			rest = removeCookie(rest, s.Cookie)
@@ -36,14 +34,14 @@ func removeTokens(out *authv3.OkHttpResponse, req *policy.Request, d *policy.Dec
 		if query != "" {
 			path += "?" + query
 		}
-		out.Headers = append(out.Headers, setHeader(":path", path))
+		a.headers = append(a.headers, policy.HeaderValue{Name: ":path", Value: path})
 	}
 	switch {
-	case rest == cookies || slices.Contains(out.HeadersToRemove, "cookie"):
+	case rest == cookies || slices.Contains(a.remove, "cookie"):
 	case rest == "":
-		out.HeadersToRemove = append(slices.Clip(out.HeadersToRemove), "cookie")
+		a.remove = append(slices.Clip(a.remove), "cookie")
 	default:
-		out.Headers = append(out.Headers, setHeader("cookie", rest))
+		a.headers = append(a.headers, policy.HeaderValue{Name: "cookie", Value: rest})
 	}
 }
 

@@ -1,9 +1,6 @@
 package extauthz
 
 import (
-	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
-	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
-	rpcstatus "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc/codes"
 
 	"github.com/sallyport/sallyport/extauthz/policy"
@@ -75,40 +72,24 @@ func refusalOf(r policy.Reason) refusal {
 	return forbidden
 }
 
-// response writes the decision.
-func (c *check) response() *authv3.CheckResponse {
-	out := &authv3.CheckResponse{DynamicMetadata: dynamicMetadata(&c.decision, c.id)}
-	if c.decision.Allow {
-		out.Status = &rpcstatus.Status{Code: int32(codes.OK)}
-		out.HttpResponse = &authv3.CheckResponse_OkResponse{OkResponse: c.ok()}
-		return out
+// answered says what the decision looks like to Envoy.
+func (c *check) answered() answer {
+	a := answer{allow: c.decision.Allow, headers: c.headers[:0]}
+	if a.allow {
+		c.ok(&a)
+	} else {
+		a.code = refusalOf(c.decision.Reason).code
+		c.denied(&a)
 	}
-	out.Status = &rpcstatus.Status{Code: int32(refusalOf(c.decision.Reason).code)}
-	out.HttpResponse = &authv3.CheckResponse_DeniedResponse{DeniedResponse: c.denied()}
-	return out
+	return a
 }
 
 // ok says what the application receives. Envoy sets headers first and removes after that, so no name is in both.
-func (c *check) ok() *authv3.OkHttpResponse {
+func (c *check) ok(a *answer) {
 	d := &c.decision
-	out := &authv3.OkHttpResponse{HeadersToRemove: d.Remove}
-	if len(d.Set) > 0 {
-		out.Headers = make([]*corev3.HeaderValueOption, 0, len(d.Set)+1)
-	}
-	for _, h := range d.Set {
-		out.Headers = append(out.Headers, setHeader(h.Name, h.Value))
-	}
+	a.headers = append(a.headers, d.Set...)
+	a.remove = d.Remove
 	if c.req != nil && len(d.RemoveToken) > 0 {
-		removeTokens(out, c.req, d)
-	}
-	return out
-}
-
-// setHeader overwrites every field of that name. The older field append is left out, which says the same to an Envoy
-// that does not know append_action.
-func setHeader(name, value string) *corev3.HeaderValueOption {
-	return &corev3.HeaderValueOption{
-		Header:       &corev3.HeaderValue{Key: name, Value: value},
-		AppendAction: corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD,
+		removeTokens(a, c.req, d)
 	}
 }

@@ -65,8 +65,8 @@ func TestScope(t *testing.T) {
 			if tt.metadata != nil {
 				ctx = metadata.NewIncomingContext(ctx, metadata.MD{policy.ScopeKey: tt.metadata})
 			}
-			r, _ := readRequest(in)
-			got, reason := w.scope(ctx, &r)
+			r := readOf(t, in)
+			got, reason := w.scope(ctx, r)
 			if got != tt.want || reason != tt.reason {
 				t.Errorf("got %+v %q, want %+v %q", got, reason, tt.want, tt.reason)
 			}

@@ -8,7 +8,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
@@ -31,8 +30,6 @@ const (
 
 // Server answers Checks. It is safe for concurrent use.
 type Server struct {
-	authv3.UnimplementedAuthorizationServer
-
 	cfg      Config
 	metrics  *metrics
 	log      *decisionLog
@@ -57,7 +54,7 @@ func New(cfg Config) (*Server, error) {
 		}
 	}
 	s.grpc = grpc.NewServer(s.options()...)
-	authv3.RegisterAuthorizationServer(s.grpc, s)
+	s.grpc.RegisterService(&service, s)
 	healthv1.RegisterHealthServer(s.grpc, &health{ready: s.Ready, leaving: s.draining})
 	return s, nil
 }

@@ -175,7 +175,7 @@ func (w *world) calls() (out []call) {
 			c.Scope, _ = ParseScope(scope)
 		}
 		if w.chance(20) {
-			c.Headers["x-a"], c.Headers["x_user"] = "b", "me"
+			c = c.header("x-a", "b").header("x_user", "me")
 		}
 		out = append(out, c)
 	}

@@ -79,7 +79,7 @@ func FuzzRequestCost(f *testing.F) {
 		return after.TotalAlloc - before.TotalAlloc
 	}
 	input := func(host, path, name, value string) policy.Input {
-		return policy.Input{Method: "GET", Scheme: "https", Host: host, Path: path, Headers: map[string]string{name: value}, SourcePrincipal: value}
+		return policy.Input{Method: "GET", Scheme: "https", Host: host, Path: path, Headers: policy.Fields{{Name: name, Value: value}}, SourcePrincipal: value}
 	}
 	usual := input("orders.example.com", "/cel/1?a=b", "x", "y")
 	cost(usual)

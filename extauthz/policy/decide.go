@@ -241,8 +241,8 @@ func (l *Landing) stripTable(d *Decision, t *table) {
 			d.remove(name)
 		}
 	}
-	for name := range l.req.in.Headers {
-		if t.folded[fold(name)] {
+	for i := range l.req.in.Headers {
+		if name := l.req.in.Headers[i].Name; t.folded[fold(name)] {
 			d.remove(name)
 		}
 	}

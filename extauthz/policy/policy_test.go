@@ -108,13 +108,16 @@ func request(method, target string) call {
 	}
 	_, path, _ := strings.Cut(strings.TrimPrefix(target, u.Scheme+"://"), "/")
 	return call{
-		Input: Input{Method: method, Scheme: u.Scheme, Host: u.Host, Path: "/" + path, Headers: map[string]string{}},
+		Input: Input{Method: method, Scheme: u.Scheme, Host: u.Host, Path: "/" + path},
 		now:   time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
 	}
 }
 
-func (c call) with(claims string) call        { c.claims = claims; return c }
-func (c call) header(name, value string) call { c.Headers[name] = value; return c }
+func (c call) with(claims string) call { c.claims = claims; return c }
+func (c call) header(name, value string) call {
+	c.Headers = slices.Clone(c.Headers).With(name, value)
+	return c
+}
 func (c call) decide(t testing.TB, s *Snapshot) Decision {
 	t.Helper()
 	req, reason := NewRequest(c.Input)

@@ -17,9 +17,9 @@ type Input struct {
 	Method, Scheme, Host string
 	// Path as the proxy sends it, with the query.
 	Path string
-	// Headers by lower-case name; several fields of one name joined with ",". Pseudo-headers are ignored. The map is
+	// Headers by lower-case name; several fields of one name joined with ",". Pseudo-headers are ignored. The list is
 	// neither copied nor written.
-	Headers map[string]string
+	Headers Fields
 	// Size of the request's body in bytes; -1 where it is not known.
 	Size int64
 	// Scope that the proxy states.
@@ -29,11 +29,12 @@ type Input struct {
 	// SourcePrincipal of the client, from its verified certificate; empty where there is none.
 	SourcePrincipal string
 	// Context extensions of the proxy.
-	Context map[string]string
+	Context Fields
 }
 
 // Request is a request that has been looked at: one that every parser reads alike, its path apart, which is read once
-// the host, and with it the reading, is known. It serves one Check and is not for concurrent use.
+// the host, and with it the reading, is known. It serves one Check and is not for concurrent use. The zero Request is one
+// of which nothing is known; Reset makes it one of a Check.
 type Request struct {
 	in    Input
 	host  string
@@ -59,28 +60,39 @@ type room struct {
 // NewRequest looks at in. The Reason is ReasonInvalidRequest where method, host or path is missing or malformed, or the
 // headers are too many or too large; otherwise it is empty.
 func NewRequest(in Input) (*Request, Reason) {
-	host, err := normalizeHost(in.Host, true)
-	if err != nil || !isMethod(in.Method) || !strings.HasPrefix(in.Path, "/") || !headersFit(in.Headers) {
-		return nil, ReasonInvalidRequest
-	}
-	r := &Request{in: in, host: host}
-	r.path, r.query, _ = strings.Cut(in.Path, "?")
-	if in.Method == "OPTIONS" {
-		_, origin := in.Headers["origin"]
-		if m := in.Headers["access-control-request-method"]; origin && isMethod(m) {
-			r.announced = m
-		}
+	r := new(Request)
+	if reason := r.Reset(in); reason != "" {
+		return nil, reason
 	}
 	return r, ""
 }
 
-func headersFit(h map[string]string) bool {
+// Reset makes r the request of in, as NewRequest would, and forgets whatever r was before. With a Reason r is the zero
+// Request. Landings of what it was before are no longer to be used.
+func (r *Request) Reset(in Input) Reason {
+	*r = Request{}
+	host, err := normalizeHost(in.Host, true)
+	if err != nil || !isMethod(in.Method) || !strings.HasPrefix(in.Path, "/") || !headersFit(in.Headers) {
+		return ReasonInvalidRequest
+	}
+	r.in, r.host = in, host
+	r.path, r.query, _ = strings.Cut(in.Path, "?")
+	if in.Method == "OPTIONS" {
+		_, origin := in.Headers.Get("origin")
+		if m, _ := in.Headers.Get("access-control-request-method"); origin && isMethod(m) {
+			r.announced = m
+		}
+	}
+	return ""
+}
+
+func headersFit(h Fields) bool {
 	if len(h) > maxHeaders {
 		return false
 	}
 	n := 0
-	for k, v := range h {
-		n += len(k) + len(v)
+	for i := range h {
+		n += len(h[i].Name) + len(h[i].Value)
 	}
 	return n <= maxHeaderBytes
 }
@@ -123,6 +135,5 @@ func (r *Request) Header(name string) (value string, ok bool) {
 	if strings.HasPrefix(name, ":") {
 		return "", false
 	}
-	value, ok = r.in.Headers[name]
-	return value, ok
+	return r.in.Headers.Get(name)
 }

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"maps"
 	"strings"
 	"time"
 
@@ -65,7 +66,7 @@ func (v *variables) ofRequest(name string) (any, bool) {
 	case "request.size":
 		return in.Size, true
 	case "context":
-		return in.Context, true
+		return in.Context.texts(), true
 	}
 	return v.ofSource(name)
 }
@@ -91,13 +92,9 @@ func (v *variables) ofSource(name string) (any, bool) {
 }
 
 // withoutPseudo are the headers without pseudo-headers, which are no headers (RFC 9113 §8.3) and not judged as such.
-func withoutPseudo(headers map[string]string) map[string]string {
-	out := make(map[string]string, len(headers))
-	for name, value := range headers {
-		if !strings.HasPrefix(name, ":") {
-			out[name] = value
-		}
-	}
+func withoutPseudo(headers Fields) map[string]string {
+	out := headers.texts()
+	maps.DeleteFunc(out, func(name, _ string) bool { return strings.HasPrefix(name, ":") })
 	return out
 }
 

@@ -34,7 +34,7 @@ func (w *world) options() policy.Options {
 // ask walks q through the engine as a server does, but for cryptography.
 func (e engine) ask(q *question) policy.Decision {
 	in := policy.Input{
-		Method: q.method, Scheme: q.scheme, Host: q.host, Path: q.path, Headers: q.headers,
+		Method: q.method, Scheme: q.scheme, Host: q.host, Path: q.path, Headers: policy.FieldsOf(q.headers),
 		SourcePrincipal: q.principal, SourceAddress: q.address,
 	}
 	if q.scope != "" {

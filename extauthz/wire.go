@@ -1,0 +1,264 @@
+package extauthz
+
+import (
+	"errors"
+	"unicode/utf8"
+	"unsafe"
+
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/sallyport/sallyport/extauthz/policy"
+)
+
+// errWire: the bytes are no CheckRequest.
+var errWire = errors.New("not a CheckRequest in protobuf")
+
+// maxRawFields bounds the header fields of one request before those of one name are joined: far above the 100 that Envoy
+// lets through by default. They are compared with each other.
+const maxRawFields = 1024
+
+// message is what is read of a CheckRequest. Its texts share memory with the bytes that were read.
+//
+// A CheckRequest of usual size is 2 KB, and the generated code takes longer to decode it than all else that a Check does.
+// So this walks the bytes and keeps what is asked for, by the rules of protobuf: fields come in any order, of a field that
+// stands there twice the last one counts, a message that stands there twice is merged, and what is not known, or is of
+// another wire type, is skipped. A text that is no UTF-8 is an error. FuzzWire holds it against the generated code.
+type message struct {
+	method, scheme, host, path, query string
+	size                              int64
+	// headers, raw and context are as they were sent; in a map each name stands once.
+	headers, context policy.Fields
+	raw              []rawField
+	// peer is the address of the connection to the proxy; empty where it is not an IP address's socket.
+	peer string
+	// source and destination are the principals of the two ends.
+	source, destination string
+}
+
+// rawField is an entry of header_map.
+type rawField struct{ name, text, bytes string }
+
+// maxRoom bounds the lists that are kept for the next request.
+const maxRoom = 128
+
+// emptied is the room of list, without what was in it; nil where that is more than a usual request needs.
+func emptied[S ~[]E, E any](list S) S {
+	if cap(list) > maxRoom {
+		return nil
+	}
+	clear(list)
+	return list[:0]
+}
+
+// reset forgets everything but the room for lists.
+func (m *message) reset() {
+	*m = message{headers: emptied(m.headers), context: emptied(m.context), raw: emptied(m.raw)}
+}
+
+// read reads a CheckRequest. After an error m is empty.
+func (m *message) read(data []byte) error {
+	m.reset()
+	c := cursor{rest: data}
+	for c.next() {
+		if c.is(1) {
+			m.attributes(&c)
+		}
+	}
+	if !c.bad {
+		return nil
+	}
+	m.reset()
+	return errWire
+}
+
+func (m *message) attributes(in *cursor) {
+	c := in.inner()
+	for c.next() {
+		switch {
+		case c.is(1):
+			m.peerOf(&c, &m.source, &m.peer)
+		case c.is(2):
+			m.peerOf(&c, &m.destination, nil)
+		case c.is(4):
+			m.request(&c)
+		case c.is(10):
+			m.context = c.entry(m.context)
+		}
+	}
+	in.bad = in.bad || c.bad
+}
+
+// peerOf reads one end of the connection; address is nil where nobody asks for it.
+func (m *message) peerOf(in *cursor, principal, address *string) {
+	c := in.inner()
+	for c.next() {
+		switch {
+		case c.is(1) && address != nil:
+			readAddress(&c, address)
+		case c.is(4):
+			*principal = c.text()
+		}
+	}
+	in.bad = in.bad || c.bad
+}
+
+// readAddress reads an Address, of which one form counts, the last.
+func readAddress(in *cursor, address *string) {
+	c := in.inner()
+	for c.next() {
+		switch {
+		case c.is(1):
+			s := c.inner()
+			for s.next() {
+				if s.is(2) {
+					*address = s.text()
+				}
+			}
+			c.bad = c.bad || s.bad
+		case c.is(2), c.is(3):
+			*address = ""
+		}
+	}
+	in.bad = in.bad || c.bad
+}
+
+func (m *message) request(in *cursor) {
+	c := in.inner()
+	for c.next() {
+		if c.is(2) {
+			m.http(&c)
+		}
+	}
+	in.bad = in.bad || c.bad
+}
+
+func (m *message) http(in *cursor) {
+	c := in.inner()
+	for c.next() {
+		if c.number == 9 && c.wire == protowire.VarintType {
+			m.size = int64(c.varint)
+			continue
+		}
+		if c.wire != protowire.BytesType {
+			continue
+		}
+		switch c.number {
+		case 2:
+			m.method = c.text()
+		case 3:
+			m.headers = c.entry(m.headers)
+		case 4:
+			m.path = c.text()
+		case 5:
+			m.host = c.text()
+		case 6:
+			m.scheme = c.text()
+		case 7:
+			m.query = c.text()
+		case 13:
+			m.headerMap(&c)
+		}
+	}
+	in.bad = in.bad || c.bad
+}
+
+func (m *message) headerMap(in *cursor) {
+	c := in.inner()
+	for c.next() {
+		if !c.is(1) {
+			continue
+		}
+		if len(m.raw) == maxRawFields {
+			c.bad = true
+			break
+		}
+		var f rawField
+		h := c.inner()
+		for h.next() {
+			switch {
+			case h.is(1):
+				f.name = h.text()
+			case h.is(2):
+				f.text = h.text()
+			case h.is(3):
+				f.bytes = asText(h.value)
+			}
+		}
+		c.bad = c.bad || h.bad
+		m.raw = append(m.raw, f)
+	}
+	in.bad = in.bad || c.bad
+}
+
+// cursor stands on one field of a message.
+type cursor struct {
+	rest   []byte
+	number protowire.Number
+	wire   protowire.Type
+	value  []byte // of a length-delimited field
+	varint uint64
+	bad    bool
+}
+
+// next goes to the next field; false at the end, or where the bytes are no message.
+func (c *cursor) next() bool {
+	if len(c.rest) == 0 || c.bad {
+		return false
+	}
+	number, wire, n := protowire.ConsumeTag(c.rest)
+	if n < 0 || number > protowire.MaxValidNumber {
+		c.bad = true
+		return false
+	}
+	c.number, c.wire, c.rest = number, wire, c.rest[n:]
+	switch wire {
+	case protowire.BytesType:
+		c.value, n = protowire.ConsumeBytes(c.rest)
+	case protowire.VarintType:
+		c.varint, n = protowire.ConsumeVarint(c.rest)
+	default:
+		n = protowire.ConsumeFieldValue(number, wire, c.rest)
+	}
+	if n < 0 {
+		c.bad = true
+		return false
+	}
+	c.rest = c.rest[n:]
+	return true
+}
+
+// is tells whether the field is the length-delimited one of this number.
+func (c *cursor) is(number protowire.Number) bool {
+	return c.number == number && c.wire == protowire.BytesType
+}
+
+// inner is a cursor over the message that the field holds.
+func (c *cursor) inner() cursor { return cursor{rest: c.value} }
+
+// text is that of the field.
+func (c *cursor) text() string {
+	if !utf8.Valid(c.value) {
+		c.bad = true
+		return ""
+	}
+	return asText(c.value)
+}
+
+// entry is into with the entry of a map of texts that the field holds.
+func (c *cursor) entry(into policy.Fields) policy.Fields {
+	var f policy.Field
+	e := c.inner()
+	for e.next() {
+		switch {
+		case e.is(1):
+			f.Name = e.text()
+		case e.is(2):
+			f.Value = e.text()
+		}
+	}
+	c.bad = c.bad || e.bad || len(into) == maxRawFields
+	return into.With(f.Name, f.Value)
+}
+
+// asText is b as a text that shares its memory.
+func asText(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
