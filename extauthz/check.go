@@ -33,7 +33,6 @@ type check struct {
 
 	request policy.Request // room for req
 	headers []policy.HeaderValue
-	encoder encoder
 	lots    lots
 }
 
@@ -60,7 +59,6 @@ func (c *check) forget() {
 	c.id, c.start, c.req, c.trusted, c.decision = "", time.Time{}, nil, nil, policy.Decision{}
 	c.request = policy.Request{}
 	c.headers = emptied(c.headers)
-	c.encoder = encoder{out: c.encoder.out[:0]}
 }
 
 // service is the authorization service, as the generated code describes it, but with messages that codec reads and writes.
@@ -112,16 +110,23 @@ func (s *Server) answer(ctx context.Context, c *check) (out any, err error) {
 	return out, nil
 }
 
+// usualAnswer is room for an answer, in bytes; a longer one grows. Below 1 KiB grpc-go would not take it back.
+const usualAnswer = 4 << 10
+
 // written is the CheckResponse.
 func (c *check) written() mem.Buffer {
+	pool := mem.DefaultBufferPool()
+	room := pool.Get(usualAnswer)
+	e := encoder{out: (*room)[:0]}
 	a := c.answered()
 	c.headers = a.headers
-	c.encoder.response(&a, &c.decision, c.id)
-	if c.encoder.bad {
+	e.response(&a, &c.decision, c.id)
+	if *room = e.out; e.bad {
 		// It would not be read, and the request might pass.
+		pool.Put(room)
 		return plainRefusal(policy.ReasonInternalError, c.id, c.grpc)
 	}
-	return mem.Copy(c.encoder.out, mem.DefaultBufferPool())
+	return mem.NewBuffer(room, pool)
 }
 
 // plainRefusal refuses without anything of the request.
@@ -129,8 +134,9 @@ func plainRefusal(r policy.Reason, id string, grpc bool) mem.Buffer {
 	c := check{id: id, decision: refuse(r)}
 	c.grpc = grpc
 	a := c.answered()
-	c.encoder.response(&a, &c.decision, c.id)
-	return mem.SliceBuffer(c.encoder.out)
+	var e encoder
+	e.response(&a, &c.decision, c.id)
+	return mem.SliceBuffer(e.out)
 }
 
 func refuse(r policy.Reason) policy.Decision {

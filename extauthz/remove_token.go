@@ -70,6 +70,9 @@ func hasToken(value string, s token.Source) bool {
 // removeCookie leaves out every cookie of that name, and keeps the others and what separates them byte for byte. Like
 // token.Extract it reads "," as well as ";" between cookies, since Envoy joins two Cookie fields with it.
 func removeCookie(header, name string) string {
+	if !strings.Contains(header, name) {
+		return header
+	}
 	var kept strings.Builder
 	removed, apart := false, false
 	for rest, sep := header, ""; ; {
@@ -115,8 +118,8 @@ func spells(key, name string) bool {
 
 // removeParameter leaves out every parameter that is read as name.
 func removeParameter(query, name string) string {
-	if query == "" {
-		return ""
+	if !strings.Contains(query, name) && !strings.ContainsAny(query, "%+") {
+		return query // in no spelling
 	}
 	pairs := strings.Split(query, "&")
 	pairs = slices.DeleteFunc(pairs, func(pair string) bool {

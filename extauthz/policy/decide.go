@@ -1,10 +1,6 @@
 package policy
 
-import (
-	"slices"
-
-	"github.com/sallyport/sallyport/extauthz/token"
-)
+import "slices"
 
 // outcome is a verdict on its way, with the rule that it is from.
 type outcome struct {
@@ -172,8 +168,10 @@ func (l *Landing) equip(d *Decision, o outcome, f Facts) outcome {
 		if i > 0 && p == c.hits[i-1].rule.policy {
 			continue
 		}
-		if p.upstream.removeToken {
-			d.RemoveToken = append(d.RemoveToken, p.sources()...)
+		if d.RemoveToken == nil {
+			d.RemoveToken = p.sources
+		} else {
+			d.RemoveToken = append(slices.Clip(d.RemoveToken), p.sources...)
 		}
 		if f.Identity == nil || o.reason != ReasonAllowed || !c.looksAt(p) {
 			continue
@@ -184,6 +182,9 @@ func (l *Landing) equip(d *Decision, o outcome, f Facts) outcome {
 			value, present, err := h.header(vars)
 			if sum += len(h.name) + len(value); err != nil || sum > maxUpstreamBytes {
 				return outcome{reason: ReasonUpstreamValueInvalid, rule: c.hits[i].rule, message: "header " + h.name}
+			}
+			if d.Set == nil {
+				d.Set = make([]HeaderValue, 0, len(p.upstream.headers))
 			}
 			if present && !slices.ContainsFunc(d.Set, func(s HeaderValue) bool { return fold(s.Name) == fold(h.name) }) {
 				d.Set = append(d.Set, HeaderValue{h.name, value})
@@ -205,19 +206,6 @@ func (c *Candidate) looksAt(p *joined) bool {
 	return slices.ContainsFunc(c.hits, func(h hit) bool { return h.rule.policy == p && h.looks() })
 }
 
-// sources are the places where a token of any provider of the policy may stand.
-func (p *joined) sources() []token.Source {
-	var out []token.Source
-	for _, t := range p.believed {
-		for _, s := range t.token.Sources {
-			if !slices.Contains(out, s) {
-				out = append(out, s)
-			}
-		}
-	}
-	return out
-}
-
 // strip names the headers that the application must not receive.
 func (l *Landing) strip(d *Decision) {
 	for _, t := range l.enforced {
@@ -234,9 +222,13 @@ func (l *Landing) stripTable(d *Decision, t *table) {
 	if len(t.strip) == 0 {
 		return
 	}
-	if len(d.Set) == 0 && d.Remove == nil {
-		d.Remove = t.strip[:len(t.strip):len(t.strip)]
-	} else {
+	switch {
+	case len(d.Set) == 0 && d.Remove == nil:
+		d.Remove = slices.Clip(t.strip)
+	default:
+		if d.Remove == nil {
+			d.Remove = make([]string, 0, len(t.strip))
+		}
 		for _, name := range t.strip {
 			d.remove(name)
 		}

@@ -33,8 +33,8 @@ type joined struct {
 	// references are what the entries of spec.identityProviders led to.
 	references []reference
 	rules      []*rule
-	// believed are the providers of spec.identityProviders that are there.
-	believed []*trusted
+	// sources are the places where a token of any of its providers may stand, where the policy removes tokens; else none.
+	sources []token.Source
 	// problems of the draft and of what it refers to.
 	problems problems
 }
@@ -104,10 +104,8 @@ func join(d *draft, dir *directory) *joined {
 		p.references = append(p.references, dir.follow(d.ref.Namespace, &d.providers[i]))
 	}
 	refs := p.resolve()
-	for _, t := range refs {
-		if t != nil {
-			p.believed = append(p.believed, t)
-		}
+	if d.upstream.removeToken {
+		p.sources = sourcesOf(refs)
 	}
 	for _, rd := range d.rules {
 		r := &rule{ruleDraft: rd, policy: p, closed: rd.broken}
@@ -127,6 +125,21 @@ func (p *joined) stands(dir *directory) bool {
 		}
 	}
 	return true
+}
+
+// sourcesOf are the places where a token of any of these providers may stand; nil ones have none.
+func sourcesOf(providers []*trusted) (out []token.Source) {
+	for _, t := range providers {
+		if t == nil {
+			continue
+		}
+		for _, s := range t.token.Sources {
+			if !slices.Contains(out, s) {
+				out = append(out, s)
+			}
+		}
+	}
+	return out
 }
 
 // resolve tells which providers the references lead to; an entry that cannot be believed is nil.
