@@ -22,18 +22,19 @@ func (poison) Put(b *[]byte) {
 	}
 }
 
-// Check asks the server for the answer to a message of the generated code, without a connection.
-func (s *Server) Check(ctx context.Context, in *authv3.CheckRequest) (*authv3.CheckResponse, error) {
+// Check asks the server for the answer to a message of the generated code, without a connection, and overwrites the
+// message once it has answered.
+func (w *world) Check(ctx context.Context, in *authv3.CheckRequest) (*authv3.CheckResponse, error) {
 	data, err := proto.Marshal(in)
 	if err != nil {
 		return nil, err
 	}
-	return s.checkBytes(ctx, data)
+	return w.checkBytes(ctx, data)
 }
 
-func (s *Server) checkBytes(ctx context.Context, data []byte) (*authv3.CheckResponse, error) {
+func (w *world) checkBytes(ctx context.Context, data []byte) (*authv3.CheckResponse, error) {
 	received := append(make([]byte, 0, len(data)+poolable), data...)
-	reply, err := handleCheck(s, ctx, func(c any) error {
+	reply, err := handleCheck(w.Server, ctx, func(c any) error {
 		buffer := mem.NewBuffer(&received, poison{})
 		defer buffer.Free() // as grpc-go does
 		return newCodec().Unmarshal(mem.BufferSlice{buffer}, c)
