@@ -1,0 +1,103 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+)
+
+const (
+	readScope  = "orders.read profile email"
+	otherScope = "orders.list profile email"
+	// refusedEvery is how many requests there are to one that is to be refused: four in a hundred are.
+	refusedEvery = 25
+	// strangers is how many tokens without the scope there are.
+	strangers = 64
+)
+
+// workload is an endless sequence of Checks, each with the verdict that is due. It is read only once made.
+type workload struct {
+	hosts  int
+	rules  int // of the first host, beside the usual ones
+	tokens []string
+	// once: each token is used once, so that the sequence ends with them, and forged ones are among them.
+	once      bool
+	strangers []string
+	with      *template
+	without   *template
+}
+
+// newWorkload is one over the hosts and rules of e, and tokens distinct tokens.
+func newWorkload(m *minter, e estate, tokens int, once bool) (*workload, error) {
+	w := &workload{hosts: e.hosts, rules: e.rules, once: once}
+	if w.rules > 0 {
+		w.hosts = 1
+	}
+	var err error
+	if w.tokens, err = m.tokens(0, tokens, readScope); err != nil {
+		return nil, err
+	}
+	if w.strangers, err = m.tokens(tokens, tokens+strangers, otherScope); err != nil {
+		return nil, err
+	}
+	for _, t := range w.tokens {
+		if len(t) != len(w.tokens[0]) {
+			return nil, fmt.Errorf("tokens have %d and %d bytes, where all should have the same", len(t), len(w.tokens[0]))
+		}
+	}
+	if w.with, err = newTemplate(len(w.tokens[0])); err != nil {
+		return nil, err
+	}
+	w.without, err = newTemplate(0)
+	return w, err
+}
+
+// render writes Check number i over into, which it returns, and tells the verdict that is due. False: the sequence is at
+// its end.
+func (w *workload) render(into []byte, i int) ([]byte, int, bool) {
+	if w.once && i >= len(w.tokens) {
+		return into, 0, false
+	}
+	user := i % len(w.tokens)
+	v := variable{host: i % w.hosts, id: i, area: "v1/users", letter: 'u', thing: user, token: w.tokens[user]}
+	if i%refusedEvery == refusedEvery-1 {
+		with, want := w.spoil(&v, i/refusedEvery)
+		return with.render(into, &v), want, true
+	}
+	if w.rules > 0 && i%2 == 0 {
+		v.area, v.letter, v.thing = "v2/items", 'r', i/2%w.rules
+	}
+	return w.with.render(into, &v), allowed, true
+}
+
+// spoil makes of v the n-th request that is to be refused, and tells its template and the verdict that is due.
+func (w *workload) spoil(v *variable, n int) (*template, int) {
+	kinds := 4
+	if w.once {
+		kinds = 5
+	}
+	switch n % kinds {
+	case 0:
+		v.thing++ // what belongs to somebody else
+	case 1:
+		return w.without, http.StatusUnauthorized
+	case 2:
+		v.area, v.token = "v1/items", w.strangers[n/kinds%strangers] // a token without the scope
+	case 3:
+		v.area = "v9/users" // no rule
+	case 4:
+		v.token = forged(v.token)
+		return w.with, http.StatusUnauthorized
+	}
+	return w.with, http.StatusForbidden
+}
+
+// forged is token with another signature of the same length.
+func forged(token string) string {
+	at := strings.LastIndexByte(token, '.') + 1
+	other := byte('A')
+	if token[at+1] == other {
+		other = 'B'
+	}
+	return token[:at+1] + string(other) + token[at+2:]
+}
