@@ -107,23 +107,23 @@ func (b *bench) driver(ctx context.Context, of subject, work *workload, connecti
 }
 
 // costOf sends one round, and returns the CPU time of the server by Check in microseconds.
-func costOf(d *driver, r *round) (float64, *result, error) {
+func costOf(d *driver, r *round) (float64, error) {
 	before, err := cpuTime(d.server.pid())
 	if err != nil {
-		return 0, nil, err
+		return 0, err
 	}
 	res, err := d.drive(r)
 	if err != nil {
-		return 0, nil, err
+		return 0, err
 	}
 	after, err := cpuTime(d.server.pid())
 	if err == nil && res.checks == 0 {
 		err = errors.New("no Check was answered")
 	}
 	if err != nil {
-		return 0, nil, fmt.Errorf("%s: %w", d.server.name, err)
+		return 0, fmt.Errorf("%s: %w", d.server.name, err)
 	}
-	return float64(after-before) / float64(res.checks) / float64(time.Microsecond), res, nil
+	return float64(after-before) / float64(res.checks) / float64(time.Microsecond), nil
 }
 
 // warm sends checks, and at least each token and each host once, unless tokens are to be seen once only.

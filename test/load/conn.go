@@ -54,6 +54,9 @@ type conn struct {
 
 	nextID        uint32
 	streams       map[uint32]*stream
+	expires       bool      // expire will be called, so that opened is kept
+	opened        []uint32  // ids of streams as they were opened; some are answered
+	canceled      bool      // some stream was given up, so that frames of it may still come
 	order         []*stream // waiting for a window or for leave to open, in order
 	free          []*stream
 	maxStreams    int
@@ -61,6 +64,7 @@ type conn struct {
 	initialWindow int64 // of a stream
 	unacked       uint32
 	leaving       bool // the server takes no new streams here
+	written       int  // writes so far
 
 	done func(*stream) error // called for each answered stream
 }
@@ -108,98 +112,12 @@ func clientTLS(raw net.Conn, config *tls.Config) (net.Conn, error) {
 	return secure, nil
 }
 
-// send starts a Check with payload, a gRPC message with its prefix, which is copied.
-func (c *conn) send(payload []byte, want int, start time.Time) error {
-	s := c.newStream()
-	s.want, s.start = want, start
-	if len(c.order) == 0 && len(c.streams) < c.maxStreams && c.window >= int64(len(payload)) && c.initialWindow >= int64(len(payload)) {
-		if err := c.open(s); err != nil {
-			return err
-		}
-		c.window -= int64(len(payload))
-		s.window -= int64(len(payload))
-		return c.framer.WriteData(s.id, true, payload)
-	}
-	s.unsent = append(s.unsent, payload...)
-	c.order = append(c.order, s)
-	return c.sendWaiting()
-}
-
-func (c *conn) newStream() *stream {
-	if n := len(c.free); n > 0 {
-		s := c.free[n-1]
-		c.free = c.free[:n-1]
-		*s = stream{reply: s.reply[:0], unsent: s.unsent[:0]}
-		return s
-	}
-	return &stream{}
-}
-
-// open writes the HEADERS of s.
-func (c *conn) open(s *stream) error {
-	s.id, s.window, s.opened = c.nextID, c.initialWindow, true
-	c.nextID += 2
-	c.leaving = c.leaving || c.nextID > lastStream
-	c.streams[s.id] = s
-	c.block.Reset()
-	for _, f := range [...][2]string{
-		{":method", "POST"}, {":path", "/envoy.service.auth.v3.Authorization/Check"}, {":authority", c.authority}, {":scheme", "http"},
-		{"te", "trailers"}, {"grpc-timeout", c.timeout}, {"content-type", "application/grpc"},
-		{"x-envoy-internal", "true"}, {"x-forwarded-for", "10.0.3.7"},
-	} {
-		if err := c.encoder.WriteField(hpack.HeaderField{Name: f[0], Value: f[1]}); err != nil {
-			return err
-		}
-	}
-	return c.framer.WriteHeaders(http2.HeadersFrameParam{StreamID: s.id, BlockFragment: c.block.Bytes(), EndHeaders: true})
-}
-
-// sendWaiting sends what waits, in order, as far as the windows and the bound of streams let it.
-func (c *conn) sendWaiting() error {
-	for len(c.order) > 0 {
-		s := c.order[0]
-		if !s.opened {
-			if len(c.streams) >= c.maxStreams {
-				return nil
-			}
-			if err := c.open(s); err != nil {
-				return err
-			}
-		}
-		n := min(int64(len(s.unsent)), c.window, s.window, 16384)
-		if n <= 0 {
-			return nil
-		}
-		chunk := s.unsent[:n]
-		s.unsent = s.unsent[n:]
-		c.window -= n
-		s.window -= n
-		if err := c.framer.WriteData(s.id, len(s.unsent) == 0, chunk); err != nil {
-			return err
-		}
-		if len(s.unsent) == 0 {
-			c.order = c.order[1:]
-		}
-	}
-	return nil
-}
-
-// busy tells how many Checks have no answer yet.
-func (c *conn) busy() int {
-	n := len(c.streams)
-	for _, s := range c.order {
-		if !s.opened {
-			n++
-		}
-	}
-	return n
-}
-
 // flush writes all that is due.
 func (c *conn) flush() error {
 	if c.out.Len() == 0 {
 		return nil
 	}
+	c.written++
 	_, err := c.net.Write(c.out.Bytes())
 	c.out.Reset()
 	return err
@@ -259,6 +177,9 @@ func (c *conn) readFrame() error {
 			return fmt.Errorf("the server gave the connection up: %s: %q", f.ErrCode, f.DebugData())
 		}
 	case *http2.RSTStreamFrame:
+		if c.streams[f.StreamID] == nil && c.canceled {
+			return nil
+		}
 		return fmt.Errorf("the server reset a stream: %s", f.ErrCode)
 	case *http2.ContinuationFrame, *http2.PushPromiseFrame:
 		return fmt.Errorf("the server sent %s, which no gRPC server has a need for", frame.Header().Type)
@@ -274,6 +195,9 @@ func (c *conn) data(f *http2.DataFrame) error {
 		c.unacked = 0
 	}
 	s := c.streams[f.StreamID]
+	if s == nil && c.canceled {
+		return nil
+	}
 	if s == nil {
 		return fmt.Errorf("data of stream %d, which is not open", f.StreamID)
 	}
@@ -289,14 +213,18 @@ func (c *conn) headers(id uint32, block []byte, whole, end bool) error {
 		return errors.New("the server's headers do not fit into one frame")
 	}
 	s := c.streams[id]
-	if s == nil {
+	if s == nil && !c.canceled {
 		return fmt.Errorf("headers of stream %d, which is not open", id)
 	}
+	// Those of a stream that was given up are read too, for the sake of the table of headers.
 	c.current = s
+	if s == nil {
+		c.current = &stream{}
+	}
 	if _, err := c.decoder.Write(block); err != nil {
 		return fmt.Errorf("reading the server's headers: %w", err)
 	}
-	if err := c.decoder.Close(); err != nil || !end {
+	if err := c.decoder.Close(); err != nil || !end || s == nil {
 		return err
 	}
 	delete(c.streams, id)

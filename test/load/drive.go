@@ -45,9 +45,14 @@ type round struct {
 
 // result is what came of a round.
 type result struct {
-	checks, refused, shed, late int64
-	latency                     histogram // of those that were decided
-	took                        time.Duration
+	checks  int64     // decided, as was due
+	refused int64     // of these
+	shed    int64     // refused for overload, in an open loop
+	late    int64     // given up after the timeout, in an open loop
+	started int64     // all of these
+	writes  int64     // of the client
+	latency histogram // of those that were decided
+	took    time.Duration
 }
 
 // newDriver opens connections to s. timeout is what the client tells as grpc-timeout.
@@ -84,6 +89,7 @@ func (d *driver) drive(r *round) (*result, error) {
 	var group sync.WaitGroup
 	for i, w := range d.workers {
 		w.round, w.result = r, result{}
+		w.conn.written = 0
 		group.Go(func() {
 			if r.inFlight > 0 {
 				failed[i] = w.closed(share(r.inFlight, len(d.workers), i))
@@ -99,6 +105,8 @@ func (d *driver) drive(r *round) (*result, error) {
 		total.refused += w.result.refused
 		total.shed += w.result.shed
 		total.late += w.result.late
+		total.started += w.result.started
+		total.writes += int64(w.conn.written)
 		total.latency.merge(&w.result.latency)
 	}
 	return total, errors.Join(failed...)
@@ -128,7 +136,7 @@ func (w *worker) closed(n int) error {
 		}
 	}
 	for w.conn.busy() > 0 {
-		if _, err := w.turn(time.Time{}); err != nil {
+		if err := w.turn(time.Time{}); err != nil {
 			return err
 		}
 	}
@@ -139,6 +147,8 @@ func (w *worker) closed(n int) error {
 // each counts from the time that was meant.
 func (w *worker) open(rate float64) error {
 	due := time.Now()
+	w.conn.expires = true
+	defer func() { w.conn.expires, w.conn.opened = false, nil }()
 	for due.Before(w.round.end) || w.conn.busy() > 0 {
 		for now := time.Now(); due.Before(w.round.end) && !now.Before(due); {
 			if err := w.start(due); err != nil {
@@ -146,11 +156,16 @@ func (w *worker) open(rate float64) error {
 			}
 			due = due.Add(time.Duration(rand.ExpFloat64() / rate * float64(time.Second)))
 		}
+		late, err := w.conn.expire(time.Now().Add(-w.timeout))
+		if err != nil {
+			return err
+		}
+		w.result.late += int64(late)
 		deadline := due
 		if !due.Before(w.round.end) {
-			deadline = time.Time{}
+			deadline = time.Now().Add(w.timeout)
 		}
-		if _, err := w.turn(deadline); err != nil {
+		if err := w.turn(deadline); err != nil {
 			return err
 		}
 	}
@@ -158,24 +173,24 @@ func (w *worker) open(rate float64) error {
 }
 
 // turn writes what is due, waits for frames until deadline, and works through all that are there.
-func (w *worker) turn(deadline time.Time) (bool, error) {
+func (w *worker) turn(deadline time.Time) error {
 	c := w.conn
 	if err := c.flush(); err != nil {
-		return false, err
+		return fmt.Errorf("%s: %w", w.server.name, err)
 	}
 	if c.leaving && len(c.streams) == 0 {
-		return true, w.dial()
+		return w.dial()
 	}
 	some, err := c.await(deadline)
 	if err != nil {
-		return false, fmt.Errorf("%s: %w", w.server.name, err)
+		return fmt.Errorf("%s: %w", w.server.name, err)
 	}
 	for some && c.whole() {
 		if err := c.readFrame(); err != nil {
-			return false, fmt.Errorf("%s: %w", w.server.name, err)
+			return fmt.Errorf("%s: %w", w.server.name, err)
 		}
 	}
-	return some, nil
+	return nil
 }
 
 // start sends the next Check, unless the round or the workload is at its end.
@@ -190,6 +205,7 @@ func (w *worker) start(at time.Time) error {
 		return nil
 	}
 	w.next += len(w.workers)
+	w.result.started++
 	if w.allowAll {
 		want = allowed
 	}
@@ -216,7 +232,7 @@ func (w *worker) done(s *stream) error {
 		w.result.shed++
 		return nil
 	case got != s.want:
-		return fmt.Errorf("wrong verdict: %s, where %s was due: %q", word(got), word(s.want), s.reply)
+		return &verdictError{got: got, want: s.want, reply: string(s.reply)}
 	case got != allowed:
 		w.result.refused++
 	}
@@ -226,6 +242,17 @@ func (w *worker) done(s *stream) error {
 		return nil
 	}
 	return w.start(now)
+}
+
+// verdictError is a verdict other than the one that was due.
+type verdictError struct {
+	got, want int
+	reply     string
+}
+
+// Error implements error.
+func (e *verdictError) Error() string {
+	return fmt.Sprintf("wrong verdict: %s, where %s was due: %q", word(e.got), word(e.want), e.reply)
 }
 
 // word tells a verdict in words.

@@ -15,7 +15,8 @@ type figure struct {
 	of, against subject
 	connections int
 	inFlight    int
-	tokens      int
+	tokens      int // distinct ones; with once: of each round
+	plainTokens int // those of against, where it has its own estate; 0: as many
 	once        bool
 	gate, goal  float64 // the ratio may be this at most; 0: none
 	extra       bool    // to be told as a percentage on top
@@ -24,38 +25,18 @@ type figure struct {
 // comparison is what came of a figure: costs in microseconds by Check, and the ratios of rounds that followed each other.
 type comparison struct {
 	of, against, ratios []float64
-	latency, other      histogram
 }
 
 // compare runs rounds of both in turns, A B A B, after a warm-up of both.
 func (b *bench) compare(ctx context.Context, f figure) (_ *comparison, err error) {
-	tokens, checks := f.tokens, int64(0)
-	if f.once {
-		checks = int64(f.tokens)
-		tokens = f.tokens*b.rounds + b.warmUp()
-	}
-	work, err := b.workload(f.of.estate, tokens, f.once)
+	of, against, err := b.drivers(ctx, f)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", f.name, err)
 	}
-	of, err := b.driver(ctx, f.of, work, f.connections)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, of.close()) }()
-	if !f.against.allowAll && f.against.estate != f.of.estate {
-		if work, err = b.workload(f.against.estate, f.tokens, false); err != nil {
-			return nil, err
-		}
-	}
-	against, err := b.driver(ctx, f.against, work, f.connections)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, against.close()) }()
+	defer func() { err = errors.Join(err, of.close(), against.close()) }()
 	for _, d := range []*driver{of, against} {
 		if err := d.warm(b.warmUp()); err != nil {
-			return nil, err
+			return nil, fmt.Errorf("%s: %w", f.name, err)
 		}
 	}
 	if f.of.scraped {
@@ -65,24 +46,50 @@ func (b *bench) compare(ctx context.Context, f figure) (_ *comparison, err error
 	c := &comparison{}
 	for range b.rounds {
 		for _, turn := range []struct {
-			d       *driver
-			costs   *[]float64
-			latency *histogram
-		}{{of, &c.of, &c.latency}, {against, &c.against, &c.other}} {
-			r := &round{inFlight: f.inFlight, length: b.length, checks: checks}
-			if checks > 0 {
-				r.length = 0
+			d     *driver
+			costs *[]float64
+		}{{of, &c.of}, {against, &c.against}} {
+			r := &round{inFlight: f.inFlight, length: b.length}
+			if f.once {
+				r.length, r.checks = 0, int64(f.tokens)
 			}
-			cost, res, err := costOf(turn.d, r)
+			cost, err := costOf(turn.d, r)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", f.name, err)
 			}
 			*turn.costs = append(*turn.costs, cost)
-			turn.latency.merge(&res.latency)
 		}
 	}
 	c.ratios = adjacent(c.of, c.against)
 	return c, nil
+}
+
+// drivers are those of the two servers of f.
+func (b *bench) drivers(ctx context.Context, f figure) (of, against *driver, err error) {
+	tokens := f.tokens
+	if f.once {
+		tokens = f.tokens*b.rounds + b.warmUp()
+	}
+	work, err := b.workload(f.of.estate, tokens, f.once)
+	if err != nil {
+		return nil, nil, err
+	}
+	if of, err = b.driver(ctx, f.of, work, f.connections); err != nil {
+		return nil, nil, err
+	}
+	if f.plainTokens > 0 {
+		tokens = f.plainTokens
+	}
+	if !f.against.allowAll {
+		work, err = b.workload(f.against.estate, tokens, false)
+	}
+	if err == nil {
+		against, err = b.driver(ctx, f.against, work, f.connections)
+	}
+	if err != nil {
+		return nil, nil, errors.Join(err, of.close())
+	}
+	return of, against, nil
 }
 
 // warmUp is how many Checks come before the first round at least.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -28,6 +29,13 @@ type options struct {
 	length              time.Duration
 	quick               bool
 	only                string
+
+	estate   estate
+	tokens   int
+	rate     float64
+	serve    string
+	overload bool
+	scale    bool // something of another size than the table's was asked for
 }
 
 func parse(args []string) (*options, error) {
@@ -35,11 +43,27 @@ func parse(args []string) (*options, error) {
 	flags := flag.NewFlagSet("load", flag.ContinueOnError)
 	flags.StringVar(&o.sallyport, "sallyport", "bin/sallyport", "the Sallyport to measure")
 	flags.StringVar(&o.allowall, "allowall", "bin/allowall", "the server to hold it against")
-	flags.IntVar(&o.rounds, "rounds", 5, "rounds of each server")
-	flags.DurationVar(&o.length, "length", 1500*time.Millisecond, "how long a round is")
+	flags.IntVar(&o.rounds, "rounds", 12, "rounds of each server")
+	flags.DurationVar(&o.length, "length", 500*time.Millisecond, "how long a round is")
 	flags.BoolVar(&o.quick, "quick", false, "a few short rounds, to see that everything works; gates are shown, and decide nothing")
 	flags.StringVar(&o.only, "only", "", "measure only figures whose names contain this")
-	return o, flags.Parse(args)
+	flags.IntVar(&o.estate.hosts, "hosts", 1, "instead of the table, measure a server with that many hosts")
+	flags.IntVar(&o.estate.policies, "policies", 1, "… that many policies, each with a host of its own")
+	flags.IntVar(&o.estate.rules, "rules", 0, "… that many more rules on one host, which all requests are for")
+	flags.IntVar(&o.tokens, "tokens", 1000, "… that many distinct tokens")
+	flags.Float64Var(&o.rate, "rate", 0, "… and its latency at that many Checks a second; 0: at half of what it gets through")
+	flags.StringVar(&o.serve, "serve", "", "… with these flags of sallyport serve")
+	flags.BoolVar(&o.overload, "overload", false, "… and send it twice what it gets through")
+	if err := flags.Parse(args); err != nil {
+		return nil, err
+	}
+	flags.Visit(func(f *flag.Flag) {
+		o.scale = o.scale || slices.Contains([]string{"hosts", "policies", "rules", "tokens", "rate", "serve"}, f.Name)
+	})
+	if o.rounds < 1 || o.length <= 0 || o.tokens < 1 || o.rate < 0 {
+		return nil, errors.New("rounds, length and tokens are more than zero, and rate is not less")
+	}
+	return o, nil
 }
 
 func run(ctx context.Context, args []string) (err error) {
@@ -50,7 +74,7 @@ func run(ctx context.Context, args []string) (err error) {
 	if err != nil {
 		return err
 	}
-	size := sizes{tokens: 1000, cold: 15000, hosts: 10000}
+	size := sizes{tokens: 1000, cold: 6000, hosts: 10000}
 	if o.quick {
 		o.rounds, o.length = 2, 100*time.Millisecond
 		size = sizes{tokens: 200, cold: 500, hosts: 500}
@@ -60,6 +84,12 @@ func run(ctx context.Context, args []string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.close(), os.RemoveAll(b.dir)) }()
+	switch {
+	case o.overload:
+		return b.overload(ctx, os.Stdout, o)
+	case o.scale:
+		return b.scale(ctx, os.Stdout, o)
+	}
 	return b.measure(ctx, o, size)
 }
 

@@ -123,7 +123,7 @@ func (m *minter) token(n int, scope string) (string, error) {
 	t := jwt.NewWithClaims(m, jwt.MapClaims{
 		"iss": issuer, "aud": audience, "sub": sub(n), "scope": scope,
 		"iat": m.began.Unix(), "exp": m.began.Add(tokenLife).Unix(), "auth_time": m.began.Unix() - 60,
-		"jti": fmt.Sprintf("8f0c7f3e-5b5e-4f57-9d3d-%012d", n), "azp": "web", "acr": "1", "tenant": "acme",
+		"jti": fmt.Sprintf("8f0c7f3e-5b5e-4f57-9d3d-%012d", n), "azp": "web", "sid": "b7a3f0e2c9d84516a0e7", "acr": "1", "tenant": "acme",
 		"groups": []string{"staff", "orders"}, "email": sub(n) + "@example.com", "email_verified": true,
 	})
 	t.Header["kid"], t.Header["typ"] = keyID, "at+jwt"

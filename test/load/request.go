@@ -104,8 +104,8 @@ func checkRequest(token string) *authv3.CheckRequest {
 		"user-agent":      "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36",
 		"accept":          "application/json, text/plain, */*",
 		"accept-encoding": "gzip, deflate, br, zstd", "accept-language": "en-GB,en;q=0.9,de;q=0.8",
-		"cookie":  "theme=dark; _session=MTc2NDI4ODAwMHxzZXNzaW9uLXN0YXRlLW9mLWEtYnJvd3Nlcg",
-		"referer": "https://shop.example.com/account/orders", "x-forwarded-for": "203.0.113.9", "x-forwarded-proto": "https",
+		"cookie":  "theme=dark; lang=en; _ga=GA1.2.1284409711.1764288000; _session=MTc2NDI4ODAwMHxzZXNzaW9uLXN0YXRlLW9mLWEtYnJvd3Nlci13aXRoLXNvbWUtdGhpbmdzLWluLWl0LXRoYXQtbWFrZS1pdC1sb25nLWFzLXRoZXktYXJl",
+		"referer": "https://shop.example.com/account/orders", "x-forwarded-for": "203.0.113.9, 198.51.100.24", "x-forwarded-proto": "https",
 		"x-request-id": idMark, "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
 	}
 	if token != "" {
