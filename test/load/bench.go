@@ -131,6 +131,8 @@ func (d *driver) warm(checks int) error {
 	if !d.work.once {
 		checks = max(checks, len(d.work.tokens), d.work.hosts)
 	}
+	d.inOrder = true
+	defer func() { d.inOrder = false }()
 	_, err := d.drive(&round{inFlight: 32, checks: int64(checks)})
 	return err
 }

@@ -18,6 +18,7 @@ type driver struct {
 	allowAll bool // the server allows everything, and is expected to
 	timeout  time.Duration
 	tls      *tls.Config
+	inOrder  bool // tokens and hosts come one after the other
 
 	workers []*worker
 }
@@ -199,7 +200,7 @@ func (w *worker) start(at time.Time) error {
 	if r.length > 0 && time.Now().After(r.end) || r.checks > 0 && r.left.Add(-1) < 0 {
 		return nil
 	}
-	payload, want, more := w.work.render(w.payload, w.next)
+	payload, want, more := w.work.render(w.payload, w.next, w.inOrder)
 	w.payload = payload
 	if !more {
 		return nil

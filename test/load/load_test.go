@@ -173,7 +173,7 @@ func TestWorkload(t *testing.T) {
 			for i := range tokens {
 				var want int
 				var more bool
-				if payload, want, more = work.render(payload, i); !more {
+				if payload, want, more = work.render(payload, i, false); !more {
 					t.Fatalf("the sequence ends at %d", i)
 				}
 				due[want]++
@@ -182,8 +182,11 @@ func TestWorkload(t *testing.T) {
 			if due[http.StatusForbidden] == 0 || due[http.StatusUnauthorized] == 0 || due[allowed] != tokens-tokens/refusedEvery {
 				t.Errorf("verdicts that are due: %v", due)
 			}
-			if _, _, more := work.render(payload, tokens); more == once {
+			if _, _, more := work.render(payload, tokens, false); more == once {
 				t.Errorf("more after each token was seen: %t", more)
+			}
+			if distinct := len(seen); distinct < tokens/2 {
+				t.Errorf("%d distinct tokens of %d", distinct, tokens)
 			}
 			for token, n := range seen {
 				if once && token != "" && n > 1 {

@@ -101,6 +101,9 @@ func (b *bench) measure(ctx context.Context, o *options, size sizes) error {
 			list = append(list, f)
 		}
 	}
+	if len(list) == 0 {
+		return fmt.Errorf("no figure has %q in its name", o.only)
+	}
 	short, err := b.table(ctx, os.Stdout, list)
 	if err != nil || o.quick || len(short) == 0 {
 		return err

@@ -48,7 +48,7 @@ func TestRequestIsOfTheSizeThatIsClaimed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	payload, want, _ := work.render(nil, 1)
+	payload, want, _ := work.render(nil, 1, true)
 	in := decode(t, payload).GetAttributes().GetRequest().GetHttp()
 	if len(payload) < 1900 || len(payload) > 2200 || len(in.GetHeaders()) != 15 || len(work.tokens[1]) < 850 || len(work.tokens[1]) > 950 {
 		t.Errorf("%d bytes, %d headers, a token of %d bytes", len(payload), len(in.GetHeaders()), len(work.tokens[1]))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -99,12 +100,21 @@ func (b *bench) overload(ctx context.Context, out io.Writer, o *options) (err er
 	if err := d.warm(b.warmUp()); err != nil {
 		return err
 	}
+	own, err := cpuTime(os.Getpid())
+	if err != nil {
+		return err
+	}
 	res, err := d.drive(&round{inFlight: 64, length: max(b.length, 2*time.Second)})
 	if err != nil {
 		return err
 	}
 	capacity := float64(res.checks) / res.took.Seconds()
-	fmt.Fprintf(out, "closed loop, 64 in flight on 4 connections: %.0f/s, %.1f Checks to a write\n", capacity, float64(res.checks)/float64(res.writes))
+	now, err := cpuTime(os.Getpid())
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "closed loop, 64 in flight on 4 connections: %.0f/s, %.1f Checks to a write; the client takes %.1f µs of CPU by Check\n",
+		capacity, float64(res.checks)/float64(res.writes), float64(now-own)/float64(res.checks)/1000)
 	if err := b.tellMemory(ctx, out, d.server, "before"); err != nil {
 		return err
 	}
@@ -141,6 +151,9 @@ func (b *bench) tellMemory(ctx context.Context, out io.Writer, s *server, when s
 	pause := func(q string) string {
 		return brief(time.Duration(values[`go_gc_duration_seconds{quantile="`+q+`"}`] * float64(time.Second)))
 	}
+	hits, misses := values["sallyport_token_cache_hits_total"], values["sallyport_token_cache_misses_total"]
+	fmt.Fprintf(out, "cache %s: %.0f tokens in %.0f MiB, %.1f %% of %.0f were found\n", when, values["sallyport_token_cache_entries"],
+		values["sallyport_token_cache_bytes"]/(1<<20), 100*hits/max(1, hits+misses), hits+misses)
 	fmt.Fprintf(out, "memory %s: %d MiB resident, %d MiB at most, %.0f MiB live heap; %.0f collections, pauses of %s in the middle, %s at most\n",
 		when, now>>20, most>>20, values["go_memstats_heap_alloc_bytes"]/(1<<20), values["go_gc_duration_seconds_count"], pause("0.5"), pause("1"))
 	return nil

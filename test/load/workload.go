@@ -53,13 +53,18 @@ func newWorkload(m *minter, e estate, tokens int, once bool) (*workload, error) 
 }
 
 // render writes Check number i over into, which it returns, and tells the verdict that is due. False: the sequence is at
-// its end.
-func (w *workload) render(into []byte, i int) ([]byte, int, bool) {
+// its end. Tokens and hosts come in order, or as chance has it.
+func (w *workload) render(into []byte, i int, inOrder bool) ([]byte, int, bool) {
 	if w.once && i >= len(w.tokens) {
 		return into, 0, false
 	}
-	user := i % len(w.tokens)
-	v := variable{host: i % w.hosts, id: i, area: "v1/users", letter: 'u', thing: user, token: w.tokens[user]}
+	who, where := uint64(i), uint64(i)
+	if !inOrder && !w.once {
+		who = scatter(who)
+		where = scatter(who)
+	}
+	user := int(who % uint64(len(w.tokens)))
+	v := variable{host: int(where % uint64(w.hosts)), id: i, area: "v1/users", letter: 'u', thing: user, token: w.tokens[user]}
 	if i%refusedEvery == refusedEvery-1 {
 		with, want := w.spoil(&v, i/refusedEvery)
 		return with.render(into, &v), want, true
@@ -68,6 +73,13 @@ func (w *workload) render(into []byte, i int) ([]byte, int, bool) {
 		v.area, v.letter, v.thing = "v2/items", 'r', i/2%w.rules
 	}
 	return w.with.render(into, &v), allowed, true
+}
+
+// scatter is a number that has nothing to do with i to look at, and is the same each time (the finalizer of SplitMix64).
+func scatter(i uint64) uint64 {
+	i = (i ^ i>>30) * 0xbf58476d1ce4e5b9
+	i = (i ^ i>>27) * 0x94d049bb133111eb
+	return (i ^ i>>31) >> 1
 }
 
 // spoil makes of v the n-th request that is to be refused, and tells its template and the verdict that is due.
