@@ -123,7 +123,7 @@ func (w *worker) dial() (err error) {
 	}
 	w.conn.done = w.done
 	if old != nil {
-		w.conn.order = old.order // what was never opened
+		w.conn.order, w.conn.expires, w.conn.written = old.order, old.expires, old.written // order: what was never opened
 		return errors.Join(old.net.Close(), w.conn.sendWaiting(), w.conn.flush())
 	}
 	return nil
@@ -194,10 +194,10 @@ func (w *worker) turn(deadline time.Time) error {
 	return nil
 }
 
-// start sends the next Check, unless the round or the workload is at its end.
+// start sends the next Check, which is meant to start at that time, unless the round or the workload is at its end.
 func (w *worker) start(at time.Time) error {
 	r := w.round
-	if r.length > 0 && time.Now().After(r.end) || r.checks > 0 && r.left.Add(-1) < 0 {
+	if r.length > 0 && at.After(r.end) || r.checks > 0 && r.left.Add(-1) < 0 {
 		return nil
 	}
 	payload, want, more := w.work.render(w.payload, w.next, w.inOrder)
