@@ -30,7 +30,7 @@ endef
 
 .DEFAULT_GOAL := help
 
-.PHONY: help build generate verify test bench fuzz demo demo-up envoy kube servers image prove clean
+.PHONY: help build generate verify test bench bench-load fuzz demo demo-up envoy kube servers image prove clean
 
 help: ## explain the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' Makefile
@@ -59,9 +59,14 @@ test: build $(envoy_ready) bin/.kube-$(KUBE_VERSION) bin/.helm-$(HELM_VERSION) b
 	SALLYPORT_HELM='$(GOBIN)/helm' SALLYPORT_KO='$(GOBIN)/ko' SALLYPORT_SERVERS='$(GOBIN)/servers' $(if $(vectors),SALLYPORT_VECTORS='$(vectors)') \
 	go test $(race) -timeout 15m ./...
 	cd test/wiring && SALLYPORT_HELM='$(GOBIN)/helm' go test ./...
+	cd test/load && SALLYPORT_BIN='$(CURDIR)/bin/sallyport' go test ./...
 
 bench: ## run the benchmarks
 	go test -run '^$$' -bench . -benchmem ./...
+
+bench-load: build ## measure server CPU by Check beside a server that allows everything, with gates; LOAD='-help' lists more
+	go build -C test/load -o '$(GOBIN)/' . ./allowall
+	bin/load $(LOAD)
 
 fuzz: ## run each fuzz target for TIME=10s, and show executions and coverage
 	@.ci/fuzz '$(TIME)'
