@@ -121,7 +121,7 @@ func (s *Server) answer(ctx context.Context, c *check) (out mem.Buffer, err erro
 		}
 	}()
 	c.readRequest(c.received.ReadOnlyData())
-	if inFlight > int64(s.cfg.MaxInFlight) {
+	if inFlight > int64(s.cfg.MaxInFlight) || s.late(ctx, c.start) {
 		c.decision = refuse(policy.ReasonOverloaded)
 	} else {
 		s.decide(ctx, snap, c)
