@@ -274,6 +274,7 @@ func TestCacheWeighsHonestly(t *testing.T) {
 		{"numbers in an array", map[string]string{"x": "[" + many(1000, "%d") + "]"}},
 		{"empty arrays", map[string]string{"x": "[" + strings.TrimSuffix(strings.Repeat("[],", 1000), ",") + "]"}},
 		{"audiences", map[string]string{"aud": `["orders-api",` + many(1000, `"%d"`) + "]"}},
+		{"objects of 8 members", map[string]string{"x": "[" + strings.TrimSuffix(strings.Repeat("{"+many(8, `"%d":null`)+"},", 100), ",") + "]"}},
 		{"12 members", map[string]string{"x": "{" + many(12, `"%d":1`) + "}"}},
 		{"700 members", map[string]string{"x": "{" + many(700, `"%d":1`) + "}"}},
 		{"1000 members", map[string]string{"x": "{" + many(1000, `"%d":1`) + "}"}},

@@ -17,7 +17,7 @@ const maxClaimPathBytes = 256
 // into objects. The zero value names nothing. ClaimPaths are immutable.
 type ClaimPath struct {
 	name  string
-	steps []string // nil: the name cannot be stepped through
+	steps []string // nil: the name cannot be stepped through; one step finds nothing that the name did not
 }
 
 // ParseClaimPath reads a path such as "sub", "realm_access.roles" or "https://example.com/roles". It is an
@@ -31,7 +31,7 @@ func ParseClaimPath(s string) (ClaimPath, error) {
 		return ClaimPath{}, errors.New("the name of a claim must not be longer than 256 bytes")
 	}
 	p := ClaimPath{name: s}
-	if steps := strings.Split(s, "."); len(steps) > 1 && !hasEmpty(steps) {
+	if steps := strings.Split(s, "."); !hasEmpty(steps) {
 		p.steps = steps
 	}
 	return p, nil
