@@ -17,7 +17,7 @@ const maxClaimPathBytes = 256
 // into objects. The zero value names nothing. ClaimPaths are immutable.
 type ClaimPath struct {
 	name  string
-	steps []string // nil: the name cannot be stepped through; one step finds nothing that the name did not
+	steps []string // nil: the name cannot be stepped through
 }
 
 // ParseClaimPath reads a path such as "sub", "realm_access.roles" or "https://example.com/roles". It is an

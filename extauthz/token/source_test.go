@@ -119,6 +119,34 @@ func TestExtractLooksNowhereElse(t *testing.T) {
 	}
 }
 
+// Places of one kind that differ in one word are different places.
+func TestExtractTellsPlacesApart(t *testing.T) {
+	places := []Source{
+		bearer, {Header: "x-forwarded", Scheme: "Bearer"}, {Header: "authorization", Scheme: "DPoP"}, {Header: "x-a"}, {Header: "x-b"},
+		{Cookie: "a"}, {Cookie: "b"}, {QueryParameter: "a"}, {QueryParameter: "b"},
+	}
+	for i, place := range places {
+		r := request{}
+		switch {
+		case place.Header != "":
+			r.fields = []string{place.Header + ":" + place.Scheme + " abc"}
+		case place.Cookie != "":
+			r.fields = []string{"cookie:" + place.Cookie + "=abc"}
+		default:
+			r.query = place.QueryParameter + "=abc"
+		}
+		got, err := Extract(r, []*Provider{{Sources: places}})
+		if want := (Credential{"abc", place}); got != want || err != nil {
+			t.Errorf("got %+v, want %+v, error %v", got, want, err)
+		}
+		for j, other := range places {
+			if place.same(other) != (i == j) {
+				t.Errorf("%+v and %+v are the same: %v", place, other, i != j)
+			}
+		}
+	}
+}
+
 func TestExtractEncodedParameterName(t *testing.T) {
 	p := []*Provider{{Sources: []Source{{QueryParameter: "my token"}}}}
 	for _, query := range []string{"my+token=a", "my%20token=a"} {
