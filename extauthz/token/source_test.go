@@ -155,6 +155,22 @@ func TestExtractEncodedParameterName(t *testing.T) {
 	}
 }
 
+// An escape that is none stands for itself.
+func TestEqualDecoded(t *testing.T) {
+	tests := []struct {
+		encoded, name string
+		want          bool
+	}{
+		{"a%20b+c", "a b c", true}, {"a%2", "a%2", true}, {"a%5+b", "a%5 b", true}, {"a%+5b", "a% 5b", true}, {"+%", " %", true},
+		{"%g5", "\xf5", false}, {"%5g", "\xff", false}, {"a", "ab", false}, {"%61b", "a", false}, {"", "", true},
+	}
+	for _, test := range tests {
+		if got := equalDecoded(test.encoded, test.name); got != test.want {
+			t.Errorf("%q for %q: %v", test.encoded, test.name, got)
+		}
+	}
+}
+
 func TestExtractDoesNotAllocate(t *testing.T) {
 	p := []*Provider{{Sources: []Source{bearer, {Cookie: "sid"}}}, {Sources: []Source{bearer, {QueryParameter: "access_token"}}}}
 	var r Carrier = fixed{}
