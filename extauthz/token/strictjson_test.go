@@ -75,6 +75,8 @@ func TestParseObject(t *testing.T) {
 		{"zero byte", "{\"a\":1}\x00", nil},
 		{"unknown escape", `{"a":"\x"}`, nil},
 		{"short escape", `{"a":"\u12"}`, nil},
+		{"short escape at the end", `{"a":"\u12`, nil},
+		{"escape at the end", `{"a":"\u0061`, nil},
 		{"escape not hexadecimal", `{"a":"\u12g4"}`, nil},
 		{"leading zero", `{"a":01}`, nil},
 		{"plus", `{"a":+1}`, nil},
