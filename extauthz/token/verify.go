@@ -191,7 +191,7 @@ func (v *Verifier) keysOf(ctx context.Context, p *Provider, after *KeySet) (*Key
 	}
 	set, err := v.keys.Keys(ctx, p, after)
 	switch {
-	case err != nil && errors.Is(err, ErrKeysUnavailable):
+	case errors.Is(err, ErrKeysUnavailable):
 		return nil, err
 	case err != nil:
 		return nil, fmt.Errorf("%w: %w", ErrKeysUnavailable, err)
