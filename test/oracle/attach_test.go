@@ -100,10 +100,11 @@ func (w *world) placesAt(g *gatewayv1.Gateway, q *question) (out []place) {
 		for _, host := range q.names() {
 			at := place{byHost: true, gateway: target{"Gateway", g.Namespace, g.Name, string(l.Name)}}
 			// Which of the two has the characters that rank is open.
-			routes := w.admitted(g, l)
 			var lands []*match
 			for _, q := range q.sentAndDecoded() {
-				lands = append(append(lands, landings(routes, l, (*route).hosts, host, q)...), landings(routes, l, (*route).written, host, q)...)
+				for _, routes := range taken(w.admitted(g, l), l) {
+					lands = append(append(lands, landings(routes, l, (*route).hosts, host, q)...), landings(routes, l, (*route).written, host, q)...)
+				}
 			}
 			if len(lands) == 0 {
 				out = append(out, at)
@@ -131,22 +132,30 @@ func (q *question) names() []string {
 	return []string{plain(q.host)}
 }
 
-// sentAndDecoded are the request with its path as it was sent, and as it reads: a proxy routes by one or the other.
+// sentAndDecoded are the request with its path as it was sent, and as it reads, where an encoded slash may be data or
+// separate: a proxy routes by one of these.
 func (q *question) sentAndDecoded() []*question {
 	path, query, asks := strings.Cut(q.path, "?")
 	plain, ok := read(path, true, true)
 	if !strings.Contains(path, "%") || !ok {
 		return []*question{q}
 	}
-	decoded := *q
-	decoded.path = "/" + strings.Join(plain.segs, "/")
-	if plain.slash {
-		decoded.path += "/"
+	out := []*question{q}
+	for _, slash := range []string{"%2F", "/"} {
+		decoded := *q
+		decoded.path = ""
+		for _, s := range plain.segs {
+			decoded.path += "/" + strings.ReplaceAll(s, "/", slash)
+		}
+		if plain.slash || len(plain.segs) == 0 {
+			decoded.path += "/"
+		}
+		if asks {
+			decoded.path += "?" + query
+		}
+		out = append(out, &decoded)
 	}
-	if asks {
-		decoded.path += "?" + query
-	}
-	return []*question{q, &decoded}
+	return out
 }
 
 // takersOf are the listeners that take a host, one for each port.
@@ -219,6 +228,32 @@ func (w *world) admitted(g *gatewayv1.Gateway, l *gatewayv1.Listener) []*route {
 	})
 }
 
+// taken are the sets of routes that a proxy may take of those that are admitted: all; or, where an HTTPRoute and a
+// GRPCRoute share a host, without the younger of the two. Of two that have one age and name too, either may be meant.
+func taken(routes []*route, l *gatewayv1.Listener) [][]*route {
+	sets := [][]*route{routes}
+	for _, first := range []string{"HTTPRoute", "GRPCRoute"} {
+		order := slices.Clone(routes)
+		slices.SortStableFunc(order, func(a, b *route) int {
+			return cmp.Or(a.older(b), -cmp.Compare(strings.Index(a.kind, first), strings.Index(b.kind, first)))
+		})
+		var left []*route
+		for _, r := range order {
+			if !slices.ContainsFunc(left, func(o *route) bool { return o.kind != r.kind && overlap(o.hosts(l), r.hosts(l)) }) {
+				left = append(left, r)
+			}
+		}
+		sets = append(sets, left)
+	}
+	return sets
+}
+
+func overlap(a, b []string) bool {
+	return slices.ContainsFunc(a, func(a string) bool {
+		return slices.ContainsFunc(b, func(b string) bool { return covers(a, b) || covers(b, a) })
+	})
+}
+
 // wants tells whether a route names the listener as its parent.
 func (r *route) wants(g *gatewayv1.Gateway, l *gatewayv1.Listener) bool {
 	return slices.ContainsFunc(r.parents, func(p gatewayv1.ParentReference) bool {
@@ -256,7 +291,7 @@ func (w *world) allows(g *gatewayv1.Gateway, l *gatewayv1.Listener, r *route) bo
 // landings are the matches that could decide: of the closest hostname, by the rank of the Gateway API, then of the older
 // route, then the earlier rule. What it leaves open is meant beside whatever else is: the rank and the dialect of a regular
 // expression, a match that is not sure down to the first that is, and a less close hostname where none of the closest is
-// sure to take the request.
+// sure to take the request. Between kinds of routes there is no rank.
 func landings(routes []*route, l *gatewayv1.Listener, names func(*route, *gatewayv1.Listener) []string, host string, q *question) (out []*match) {
 	byHost := map[string][]*match{}
 	for _, r := range routes {
@@ -271,7 +306,7 @@ func landings(routes []*route, l *gatewayv1.Listener, names func(*route, *gatewa
 	}
 	for _, h := range slices.SortedFunc(maps.Keys(byHost), closer) {
 		slices.SortStableFunc(byHost[h], func(a, b *match) int { return slices.Compare(b.rank, a.rank) })
-		taken, ranked := false, map[string]bool{} // by kind, since either may be rejected
+		taken, ranked := false, map[string]bool{} // by kind
 		for _, m := range byHost[h] {
 			maybe, sure := m.fits(q)
 			if maybe && (m.regex || !ranked[m.route.kind]) {
@@ -294,7 +329,8 @@ func (m *match) fits(q *question) (maybe, sure bool) {
 	if !m.path(path) || m.method != "" && m.method != q.method {
 		return false, false
 	}
-	sure = m.route.kind == "HTTPRoute" || q.method == "POST" && strings.HasPrefix(q.headers["content-type"], "application/grpc")
+	sure = m.route.kind == "HTTPRoute" || q.method == "POST" && whole("/[^/]+/[^/]+").MatchString(path) &&
+		whole(`application/grpc(\+.*)?`).MatchString(q.headers["content-type"])
 	for _, h := range m.headers {
 		got, ok := q.headers[strings.ToLower(h.Name)]
 		switch {

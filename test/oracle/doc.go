@@ -14,7 +14,8 @@
 //	token_test.go    whose tokens are believed, from, and the order of refusals
 //
 // Where DESIGN is silent, these readings are taken. Whose namespace names nothing under a wildcard that it was granted
-// reserves nothing by it; an exact grant does. On each port the listener with the closest host name takes the request. A
+// reserves nothing by it where a proxy states its scope; an exact grant does. Without a scope either does, and a policy of
+// the owner that is tried out is one. On each port the listener with the closest host name takes the request. A
 // match ranks by the host name that the route writes and by what the listener leaves of it: both are meant. What cannot be
 // told (a regular expression, values that stand there twice, which kind of route is rejected) is meant beside what is
 // sure. Required is asked at a Gateway whatever its listeners take. A level of which nothing fits that is enforced counts
@@ -24,6 +25,4 @@
 // number, and go test -v prints pairs, differences and seconds:
 //
 //	SALLYPORT_PROVE=1000000 go test -v -timeout 1h -run Differential ./test/oracle
-//
-// Where both differ and it is not decided or mended yet, the function unsettled names it, and the difference is counted.
 package oracle

@@ -31,10 +31,13 @@ func (w *world) routes() (out []*route) {
 		}
 		out = append(out, r)
 	}
-	slices.SortFunc(out, func(a, b *route) int {
-		return cmp.Or(a.created.Compare(b.created.Time), strings.Compare(a.namespace+"/"+a.name, b.namespace+"/"+b.name))
-	})
+	slices.SortFunc(out, (*route).older)
 	return out
+}
+
+// older sorts routes by their age, then by namespace and name.
+func (r *route) older(o *route) int {
+	return cmp.Or(r.created.Compare(o.created.Time), strings.Compare(r.namespace+"/"+r.name, o.namespace+"/"+o.name))
 }
 
 // orAny are the matches of a rule; one that takes everything where it has none.
@@ -92,6 +95,8 @@ func grpcMatch(r *route, rule string, backend bool, g gatewayv1.GRPCRouteMatch) 
 	switch {
 	case service == "" && name == "":
 		m.path = whole("/.*").MatchString
+	case service == "" && !m.regex: // some look at the last segment alone
+		m.path = whole("/.+/" + part(name)).MatchString
 	case name == "" && !m.regex:
 		m.path = whole("/" + part(service) + "(/.*)?").MatchString
 	}
