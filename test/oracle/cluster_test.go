@@ -143,6 +143,11 @@ func (d drawer) common(w *world, own string) (gatewayv1.CommonRouteSpec, []gatew
 }
 
 func (d drawer) httpRoute(w *world, m metav1.ObjectMeta) *gatewayv1.HTTPRoute {
+	if len(w.httpRoutes) > 0 && d.rarely(2) { // one that copies a neighbour's
+		r := one(d, w.httpRoutes...).DeepCopy()
+		r.ObjectMeta = m
+		return r
+	}
 	r := &gatewayv1.HTTPRoute{ObjectMeta: m}
 	r.Spec.CommonRouteSpec, r.Spec.Hostnames = d.common(w, m.Namespace)
 	for i := range 1 + d.IntN(3) {
@@ -295,9 +300,30 @@ func (d drawer) any() (*world, func() *question) {
 	return d.inCluster()
 }
 
-func (d drawer) byHost() (*world, func() *question) { return d.world(), d.question }
+func (d drawer) byHost() (*world, func() *question) {
+	w := d.world()
+	if d.rarely(3) {
+		w = d.plain()
+	}
+	return w, func() *question {
+		q := d.question()
+		if d.rarely(2) {
+			d.aim(w, q)
+		}
+		return q
+	}
+}
 
 func (d drawer) inCluster() (*world, func() *question) {
 	w := d.cluster()
-	return w, func() *question { return d.questionTo(w) }
+	return w, func() *question {
+		q := d.questionTo(w)
+		switch {
+		case d.rarely(4):
+			d.aim(w, q)
+		case len(w.httpRoutes) > 0 && d.rarely(3):
+			d.aimRoute(w, q)
+		}
+		return q
+	}
 }
