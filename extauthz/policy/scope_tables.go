@@ -177,13 +177,15 @@ func (g *gateway) meant(v *visit) []*listener {
 	if forwarded, _ := v.req.Header("x-forwarded-proto"); v.anyPort || forwarded != scheme {
 		scheme = ""
 	}
-	if out := g.listening(v.req, scheme); len(out) > 0 || scheme == "" {
+	out := g.listening(v.req, scheme)
+	if scheme == "" || slices.ContainsFunc(out, func(l *listener) bool { return l.scheme == scheme }) {
 		return out
 	}
 	return g.listening(v.req, "") // something in front has ended the TLS
 }
 
-// listening are the listeners that take the host. One that is less specific than another of its port is not meant.
+// listening are the listeners that take the host. One that is less specific than another of its port is not meant, if that
+// takes HTTP for sure.
 func (g *gateway) listening(req *Request, scheme string) []*listener {
 	var out []*listener
 	host, dotted := req.host, req.dotted()
@@ -192,7 +194,7 @@ func (g *gateway) listening(req *Request, scheme string) []*listener {
 			continue
 		}
 		shadowed := slices.ContainsFunc(out, func(o *listener) bool {
-			return o.port == l.port && !o.unread && o.hostname != l.hostname
+			return o.port == l.port && !o.unread && o.scheme != "" && o.hostname != l.hostname
 		})
 		if !shadowed || l.unread || dotted && l.hostname == "" {
 			out = append(out, l)

@@ -65,8 +65,11 @@ func httpMatch(r *route, rule string, backend bool, h gatewayv1.HTTPRouteMatch) 
 		m.path = func(p string) bool { return p == want }
 	case gatewayv1.PathMatchRegularExpression:
 		m.regex = true
-		m.path = whole(want).MatchString
-	default:
+		m.path = func(p string) bool { return whole(want) == nil || whole(want).MatchString(p) }
+	default: // a type that nobody knows
+		m.regex = true
+		m.path = func(string) bool { return true }
+	case gatewayv1.PathMatchPathPrefix:
 		prefix := strings.TrimSuffix(want, "/")
 		m.path = func(p string) bool { return p == prefix || strings.HasPrefix(p, prefix+"/") }
 	}
@@ -100,14 +103,19 @@ func grpcMatch(r *route, rule string, backend bool, g gatewayv1.GRPCRouteMatch) 
 	case name == "" && !m.regex:
 		m.path = whole("/" + part(service) + "(/.*)?").MatchString
 	}
+	if typ := value(method.Type, gatewayv1.GRPCMethodMatchExact); !m.regex && typ != gatewayv1.GRPCMethodMatchExact {
+		m.regex = true
+		m.path = func(string) bool { return true }
+	}
 	m.rank = []int{len(service), len(name), len(m.headers)}
 	return m
 }
 
+// valueMatch has no type where the text must be equal.
 func valueMatch(typ, name, want string) v1alpha1.ValueMatch {
-	t := v1alpha1.ValueMatchExact
-	if typ == "RegularExpression" {
-		t = v1alpha1.ValueMatchRegularExpression
+	m := v1alpha1.ValueMatch{Name: name, Value: want}
+	if typ != "" && typ != "Exact" {
+		m.Type = ptr(v1alpha1.ValueMatchType(typ))
 	}
-	return v1alpha1.ValueMatch{Name: name, Value: want, Type: &t}
+	return m
 }
