@@ -175,7 +175,7 @@ func (l *Landing) equip(d *Decision, o outcome, f Facts) outcome {
 		if p.upstream.removeToken {
 			d.RemoveToken = append(d.RemoveToken, p.sources()...)
 		}
-		if f.Identity == nil || o.reason != ReasonAllowed || !c.looksAt(p) {
+		if o.reason != ReasonAllowed || !c.looksAt(p) {
 			continue
 		}
 		vars := l.variables(&c.hits[i], f)
