@@ -210,6 +210,11 @@ func TestQueryValue(t *testing.T) {
 		{name: "twice", raw: "v=1&v=2", param: "v", ambiguous: true},
 		{name: "twice, once encoded", raw: "v=1&%76=2", param: "v", ambiguous: true},
 		{name: "bad escape in the value", raw: "v=%zz", param: "v", ambiguous: true},
+		{name: "controls and blanks escaped", raw: "v=%09%20%40%00", param: "v", want: "\t @\x00", present: true},
+		{name: "escape cut short", raw: "v=%4", param: "v", ambiguous: true},
+		{name: "nothing but a percent sign", raw: "v=%", param: "v", ambiguous: true},
+		{name: "escape of which one digit is none", raw: "v=%g4", param: "v", ambiguous: true},
+		{name: "escape of which the other is none", raw: "v=%4g", param: "v", ambiguous: true},
 		{name: "bad escape in another name", raw: "%zz=1&v=2", param: "v", ambiguous: true},
 		{name: "semicolon", raw: "a=1;v=2", param: "v", ambiguous: true},
 	} {
