@@ -79,3 +79,21 @@ func TestAnnounced(t *testing.T) {
 		}
 	}
 }
+
+// TestBounds holds the bounds of what a request and an answer may have to the figures that the documents name.
+func TestBounds(t *testing.T) {
+	for name, b := range map[string][2]int{
+		"headers of a request":           {maxHeaders, 256},
+		"bytes of its headers":           {maxHeaderBytes, 96 * 1024},
+		"bytes of its path":              {maxPath, 8 * 1024},
+		"segments of its path":           {maxSegments, 128},
+		"bytes of a header upstream":     {maxUpstreamValue, 2 * 1024},
+		"bytes of all of them":           {maxUpstreamBytes, 8 * 1024},
+		"bytes of a text in an estimate": {maxInputLength, 16 * 1024},
+		"elements of a list in one":      {maxInputElements, 4 * 1024},
+	} {
+		if b[0] != b[1] {
+			t.Errorf("%s: %d, want %d", name, b[0], b[1])
+		}
+	}
+}
