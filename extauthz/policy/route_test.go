@@ -327,3 +327,46 @@ func TestUnreadOf(t *testing.T) {
 		}
 	}
 }
+
+// TestRoutesOfOneHost lands requests where routes share a host name in ways that data planes rank differently: whatever
+// could be meant must hold.
+func TestRoutesOfOneHost(t *testing.T) {
+	gateway := func(hostname string) string {
+		return "kind: Gateway\nmetadata: {name: edge, namespace: infra}\nspec: {gatewayClassName: any, listeners: [{name: https, port: 443, protocol: HTTPS" + hostname + ", allowedRoutes: {namespaces: {from: All}}}]}\n---\n"
+	}
+	route := func(kind, name, year, hostnames, rule string) string {
+		return "kind: " + kind + "\nmetadata: {name: " + name + ", namespace: shop, creationTimestamp: \"" + year + "-01-01T00:00:00Z\"}\nspec: {parentRefs: [{name: edge, namespace: infra}], hostnames: [" + hostnames + "], rules: [{" + rule + "backendRefs: [{name: app, port: 80}]}]}\n---\n"
+	}
+	on := func(kind, name string) string {
+		return attached(name, "shop", "targetRefs: [{kind: "+kind+", name: "+name+"}]")
+	}
+	web := func(name string) string { return on(kindHTTPRoute, name) }
+	const own, prefix, exact = ", hostname: w.a.com", "matches: [{path: {value: /api}}], ", "matches: [{path: {type: Exact, value: /api/x}}], "
+	const service, pay = "matches: [{method: {service: s.A}}], ", "matches: [{method: {service: s.A, method: Pay}}], "
+	written := gateway(own) + route(kindHTTPRoute, "deny-exact", "2026", "w.a.com", prefix) + route(kindHTTPRoute, "allow-wild", "2026", "'*.a.com'", exact) + route(kindHTTPRoute, "allow-any", "2026", "", "") +
+		web("deny-exact") + web("allow-wild") + web("allow-any")
+	kinds := func(http, grpc string) string {
+		return gateway("") + route(kindHTTPRoute, "deny-web", http, "w.a.com", "matches: [{path: {type: Exact, value: /s.A/Pay}}], ") + route(kindGRPCRoute, "allow-grpc", grpc, "w.a.com", service) + web("deny-web") + on(kindGRPCRoute, "allow-grpc")
+	}
+	for _, tt := range []struct{ name, objects, path, want string }{
+		{"an exact name is written, and goes first", written, "/api/x", "Denied deny-exact"},
+		{"on another path too", written, "/api/y", "Denied deny-exact"},
+		{"what it does not take goes on", written, "/z", "Public allow-any"},
+		{"one name only", gateway("") + route(kindHTTPRoute, "deny-prefix", "2026", "w.a.com", prefix) + route(kindHTTPRoute, "allow-exact", "2026", "w.a.com", exact) + web("deny-prefix") + web("allow-exact"), "/api/x", "Public allow-exact"},
+		{"the older of two of the same path", gateway("") + route(kindHTTPRoute, "deny-b", "2026", "w.a.com", exact) + route(kindHTTPRoute, "allow-c", "2025", "w.a.com", exact) + web("deny-b") + web("allow-c"), "/api/x", "Public allow-c"},
+		{"an exact path of a younger kind", kinds("2026", "2025"), "/s.A/Pay", "Denied deny-web"},
+		{"an exact path of an older kind", kinds("2025", "2026"), "/s.A/Pay", "Denied deny-web"},
+		{"an older kind hides nothing that it does not take", kinds("2025", "2026"), "/s.A/Get", "Public allow-grpc"},
+		{"the older kind could be the only one", gateway("") + route(kindHTTPRoute, "deny-web", "2025", "w.a.com", "") + route(kindGRPCRoute, "allow-grpc", "2026", "w.a.com", pay) + web("deny-web") + on(kindGRPCRoute, "allow-grpc"), "/s.A/Pay", "Denied deny-web"},
+		{"the younger kind could not", gateway("") + route(kindHTTPRoute, "deny-web", "2026", "w.a.com", "") + route(kindGRPCRoute, "allow-grpc", "2025", "w.a.com", pay) + web("deny-web") + on(kindGRPCRoute, "allow-grpc"), "/s.A/Pay", "Public allow-grpc"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := compile(t, tt.objects, Options{})
+			c := scoped(t, "gateway/infra/edge", "https://w.a.com"+tt.path).header("content-type", "application/grpc")
+			c.Method = "POST"
+			if got := said(c.decide(t, s).Verdict); got != tt.want {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
