@@ -174,3 +174,34 @@ func TestStatus(t *testing.T) {
 		}
 	}
 }
+
+// TestParams shows that expressions know the captures of the path by their names.
+func TestParams(t *testing.T) {
+	s := compile(t, corp+onHost("p", `rules: [{name: r, matches: [{path: {type: Template, value: "/{a}/x/{b}"}}], require: {expressions: [{expression: "params == {'a': claims.a, 'b': claims.b}"}]}}, {name: none, matches: [{path: {value: /none}}], require: {expressions: [{expression: "size(params) == 0"}]}}]`), Options{})
+	for path, want := range map[string]string{"/one/x/two": "allow r", "/two/x/one": "ExpressionFailed r", "/none": "allow none"} {
+		if got := said(get("https://a.com"+path).with(`{"sub":"s","a":"one","b":"two"}`).decide(t, s).Verdict); got != want {
+			t.Errorf("%s: got %q, want %q", path, got, want)
+		}
+	}
+}
+
+// TestConflictIsTold names the other namespace, and says why its policy goes first.
+func TestConflictIsTold(t *testing.T) {
+	for mode, want := range map[string]string{"Enforce": "has an older policy", "DryRun": "has an enforced or older policy"} {
+		_, r := new(Compiler).Compile(parse(t, strings.Replace(attached("first", "a", "hosts: ['*.x.com']"), "namespace: a", "namespace: a, creationTimestamp: \"2020-01-01T00:00:00Z\"", 1)+
+			strings.Replace(attached("second", "b", "mode: "+mode+", hosts: ['*.x.com', w.x.com]"), "namespace: b", "namespace: b, creationTimestamp: \"2026-01-01T00:00:00Z\"", 1)), Options{})
+		if got := problemsOf(r, "second"); len(got) != 2 || !strings.Contains(got[0], `namespace "a" `+want) || !strings.Contains(got[1], `namespace "a" `+want) {
+			t.Errorf("%s: %q", mode, got)
+		}
+	}
+}
+
+// TestLongValueIsTold shows that a value is quoted up to 120 bytes.
+func TestLongValueIsTold(t *testing.T) {
+	for n, want := range map[int]string{120: strings.Repeat("!", 120) + `"`, 121: strings.Repeat("!", 120) + `…"`} {
+		_, r := new(Compiler).Compile(parse(t, "kind: AuthPolicy\nmetadata: {name: p}\nspec: {hosts: ['"+strings.Repeat("!", n)+"'], rules: [{name: r, access: Public}]}\n"), Options{})
+		if got := problemsOf(r, "p"); !strings.Contains(got[0], `"`+want) {
+			t.Errorf("%d bytes: %q", n, got)
+		}
+	}
+}

@@ -86,6 +86,9 @@ func TestIdentityHeaders(t *testing.T) {
 	if got := spellings("x-user-groups"); !slices.Contains(got, "x_user-groups") || !slices.Contains(got, "x-user_groups") || len(got) != 4 {
 		t.Errorf("got %q", got)
 	}
+	if got := spellings("a-b-c-d-e"); len(got) != 16 {
+		t.Errorf("got %q", got)
+	}
 	if got := spellings("a-b-c-d-e-f"); !slices.Equal(got, []string{"a-b-c-d-e-f", "a-b-c-d-e-f", "a_b_c_d_e_f"}) {
 		t.Errorf("got %q", got)
 	}

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"net/netip"
 	"strings"
 	"testing"
 )
@@ -112,8 +113,16 @@ func TestFromOfTwoKinds(t *testing.T) {
 				from += ", " + b
 			}
 			s := compile(t, corp+onHost("p", "rules: [{name: r, access: Public, from: {"+from+"}}]"), opts)
-			if got := said(get("https://a.com/").decide(t, s).Verdict); got != "SourceNotAllowed r" {
-				t.Errorf("%s: %q", from, got)
+			for caller, want := range map[[2]string]string{
+				{"", ""}: "SourceNotAllowed r", {"spiffe://mesh/ns/dev/sa/x", "192.0.2.1"}: "SourceNotAllowed r",
+				{"spiffe://mesh/ns/shop/sa/orders", "10.1.2.3"}: "Public r",
+			} {
+				c := get("https://a.com/")
+				c.SourcePrincipal = caller[0]
+				c.SourceAddress, _ = netip.ParseAddr(caller[1])
+				if got := said(c.decide(t, s).Verdict); got != want {
+					t.Errorf("%s, %q: %q, want %q", from, caller, got, want)
+				}
 			}
 		}
 	}
