@@ -276,6 +276,7 @@ func TestGrants(t *testing.T) {
 		{"a wider grant takes nothing under a shared wildcard", namespace("a", "*") + namespace("b", "*.x.com") + namespace("c", "*.x.com") + attached("allow-a", "a", "hosts: [w.x.com]") + attached("allow-b", "b", "hosts: [w.x.com]"), "w.x.com", "Public allow-b"},
 		{"the closer wildcard", namespace("a", "*.com") + namespace("b", "*.x.com") + attached("allow-a", "a", "hosts: [w.x.com]"), "w.x.com", "NoPolicy"},
 		{"an exact name, under its owner's wildcard", namespace("a", "w.x.com, *.x.com") + attached("allow-a", "a", "hosts: ['*.x.com']"), "w.x.com", "Public allow-a"},
+		{"behind one that is not granted", namespace("a", "x.com") + attached("allow-a", "a", "hosts: [y.com, x.com]"), "x.com", "Public allow-a"},
 		{"a contested name is nobody's, under a wildcard too", namespace("a", "w.x.com, *.x.com") + namespace("b", "w.x.com") + attached("allow-a", "a", "hosts: ['*.x.com']"), "w.x.com", "NoPolicy"},
 		{"what a wildcard grants, tried out, is still under the wider one", namespace("a", "*.com") + namespace("b", "*.x.com") + attached("deny-a", "a", "hosts: ['*.com']") + attached("allow-b", "b", "mode: DryRun, hosts: [w.x.com]"), "w.x.com", "Denied deny-a"},
 		{"everything", namespace("a", "*") + attached("allow-a", "a", "hosts: ['*']"), "x.com", "Public allow-a"},

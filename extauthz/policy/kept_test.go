@@ -108,7 +108,7 @@ func TestEveryProblemOfAList(t *testing.T) {
 		want       []string
 	}{
 		{"hosts", "hosts: [a b, a.com, c d, a.com], rules: [{name: r, access: Public}]", []string{"spec.hosts[0]", "spec.hosts[2]", "spec.hosts[3]"}},
-		{"matches", "hosts: [a.com], rules: [{name: r, access: Public, matches: [{path: {value: x}}, {path: {value: /ok}}, {path: {value: y}}]}]", []string{"spec.rules[0].matches[0].path.value", "spec.rules[0].matches[2].path.value"}},
+		{"matches", "hosts: [a.com], rules: [{name: r, access: Public, matches: [{path: {value: x}}, {path: {value: /ok}}, {path: {value: z}}]}]", []string{"spec.rules[0].matches[0].path.value", "spec.rules[0].matches[2].path.value"}},
 		{"expressions", `hosts: [a.com], identityProviders: [{kind: ClusterIdentityProvider, name: corp}], rules: [{name: r, require: {expressions: [{expression: "a"}, {expression: "true"}, {expression: "b"}]}}]`, []string{"spec.rules[0].require.expressions[0].expression", "spec.rules[0].require.expressions[2].expression"}},
 		{"providers", "hosts: [a.com], identityProviders: [{kind: Provider, name: x}, {kind: ClusterIdentityProvider, name: corp}, {kind: ClusterIdentityProvider, name: corp}, {kind: ClusterIdentityProvider, name: none}], rules: [{name: r, access: Authenticated}]", []string{"spec.identityProviders[0].kind", "spec.identityProviders[2].name", "spec.identityProviders[3].name"}},
 		{"a name as long as may be", "hosts: [a.com], rules: [{name: " + strings.Repeat("a", 63) + ", access: Public}]", nil},
@@ -116,12 +116,17 @@ func TestEveryProblemOfAList(t *testing.T) {
 		{"a name that ends with a hyphen", "hosts: [a.com], rules: [{name: a-, access: Public}]", []string{"spec.rules[0].name"}},
 		{"a name with a dot", "hosts: [a.com], rules: [{name: a.b, access: Public}]", []string{"spec.rules[0].name"}},
 		{"captures of every match", `hosts: [a.com], identityProviders: [{kind: ClusterIdentityProvider, name: corp}], rules: [{name: r, matches: [{path: {type: Template, value: "/a/{u}"}}, {path: {type: Template, value: "/{v}/{u}/x"}}], require: {claims: [{claim: sub, operator: In, values: ["{u}"]}]}}]`, nil},
-		{"captures of one match", `hosts: [a.com], identityProviders: [{kind: ClusterIdentityProvider, name: corp}], rules: [{name: r, matches: [{path: {type: Template, value: "/a/{u}"}}, {path: {type: Template, value: "/b/{v}"}}, {path: {type: Template, value: "/c/{u}"}}], require: {claims: [{claim: sub, operator: In, values: ["{u}"]}]}}]`, []string{"spec.rules[0].require.claims[0].values[0]"}},
+		{"captures of another match", `hosts: [a.com], identityProviders: [{kind: ClusterIdentityProvider, name: corp}], rules: [{name: r, matches: [{path: {type: Template, value: "/a/{u}"}}, {path: {type: Template, value: "/b/{v}"}}], require: {claims: [{claim: sub, operator: In, values: ["{u}"]}]}}]`, []string{"spec.rules[0].require.claims[0].values[0]"}},
+		{"nothing that can be read", "hosts: [a.com], rules: [{name: r, access: Public, matches: [{path: {value: x}}]}]", []string{"spec.rules[0].matches[0].path.value"}},
+		{"captures of one match", `hosts: [a.com], identityProviders: [{kind: ClusterIdentityProvider, name: corp}], rules: [{name: r, matches: [{path: {type: Template, value: "/a/{u}"}}, {path: {type: Template, value: "/c/{u}"}}, {path: {type: Template, value: "/b/{v}"}}], require: {claims: [{claim: sub, operator: In, values: ["{u}"]}]}}]`, []string{"spec.rules[0].require.claims[0].values[0]"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, r := new(Compiler).Compile(parse(t, policy(tt.spec)), Options{})
 			got := problemsOf(r, "p")
 			for i := range got {
+				if strings.Contains(got[i], ".path.value: ") && !strings.Contains(got[i], `: "x": `) && !strings.Contains(got[i], `: "z": `) {
+					t.Errorf("%q does not quote the path", got[i])
+				}
 				got[i], _, _ = strings.Cut(got[i], ": ")
 			}
 			if !slices.Equal(got, tt.want) {

@@ -69,6 +69,7 @@ func TestSplitPath(t *testing.T) {
 		{name: "escape cut short", raw: "/a%2", bad: true},
 		{name: "escape that is none", raw: "/a%zz", bad: true},
 		{name: "escape of a first letter", raw: "/%c3%aa%C3%AA", want: []string{"êê"}},
+		{name: "escape of a last letter", raw: "/%6f%6F", want: []string{"oo"}},
 		{name: "delete", raw: "/a\x7fb", bad: true},
 		{name: "nothing but a percent sign", raw: "/%", bad: true},
 		{name: "nothing but percent signs", raw: "/%%", bad: true},

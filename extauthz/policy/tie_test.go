@@ -227,3 +227,26 @@ func TestPathsOfTies(t *testing.T) {
 		})
 	}
 }
+
+// TestConditions shows that a match with conditions takes requests that have what they ask for, with no other value.
+func TestConditions(t *testing.T) {
+	s := compile(t, corp+onHost("p", `rules: [{name: header, matches: [{headers: [{name: X-A, value: "1"}]}], access: Public}, {name: query, matches: [{path: {value: /q}, queryParams: [{name: a, value: "1"}]}], access: Public}]`), Options{})
+	for _, tt := range []struct {
+		call call
+		want string
+	}{
+		{get("https://a.com/").header("x-a", "1"), "Public header"},
+		{get("https://a.com/").header("x-a", "2"), "NoRule"},
+		{get("https://a.com/").header("x-a", ""), "NoRule"},
+		{get("https://a.com/"), "NoRule"},
+		{get("https://a.com/q?a=1"), "Public query"},
+		{get("https://a.com/q?a=2"), "NoRule"},
+		{get("https://a.com/q?a="), "NoRule"},
+		{get("https://a.com/q?b=1"), "NoRule"},
+		{get("https://a.com/q"), "NoRule"},
+	} {
+		if got := said(tt.call.decide(t, s).Verdict); got != tt.want {
+			t.Errorf("%s %v: got %q, want %q", tt.call.Path, tt.call.Headers, got, tt.want)
+		}
+	}
+}
