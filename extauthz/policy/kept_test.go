@@ -140,7 +140,13 @@ func TestEveryProblemOfAList(t *testing.T) {
 // one which compiles closes none.
 func TestRequireOfPolicy(t *testing.T) {
 	for expression, want := range map[string]string{"claims.x == 1": "allow token", "claims.x +": "NotCompiled token"} {
-		s, _ := new(Compiler).Compile(parse(t, corp+onHost("p", `require: {expressions: [{expression: "`+expression+`"}]}, rules: [{name: token, access: Authenticated}, {name: open, matches: [{path: {value: /open}}], access: Public}]`)), Options{})
+		s, _ := new(Compiler).Compile(parse(t, corp+onHost("p", `require: {expressions: [{expression: "`+expression+`"}]}, rules: [{name: token, access: Authenticated}, {name: maybe, matches: [{path: {value: /maybe}}], access: Optional}, {name: open, matches: [{path: {value: /open}}], access: Public}]`)), Options{})
+		if got := said(get("https://a.com/maybe").decide(t, s).Verdict); got != "Anonymous maybe" {
+			t.Errorf("%q: without a token, where none is needed: %q", expression, got)
+		}
+		if got := said(get("https://a.com/maybe").with(`{"sub":"a","x":1}`).decide(t, s).Verdict); got != strings.Replace(want, "token", "maybe", 1) {
+			t.Errorf("%q: with one: %q", expression, got)
+		}
 		if got := said(get("https://a.com/").with(`{"sub":"a","x":1}`).decide(t, s).Verdict); got != want {
 			t.Errorf("%q: got %q, want %q", expression, got, want)
 		}
@@ -158,6 +164,14 @@ func TestRuleNarrows(t *testing.T) {
 		if got := said(get("https://a.com/").with(`{"sub":"a","iss":"`+issuer+`"}`).decide(t, s).Verdict); got != want {
 			t.Errorf("%s: got %q, want %q", issuer, got, want)
 		}
+	}
+}
+
+// TestMissingProvider shows that a provider that is missing takes nothing from those behind it in the list.
+func TestMissingProvider(t *testing.T) {
+	s, _ := new(Compiler).Compile(parse(t, corp+"kind: AuthPolicy\nmetadata: {name: p}\nspec: {hosts: [a.com], identityProviders: [{kind: ClusterIdentityProvider, name: none}, {kind: ClusterIdentityProvider, name: corp}], rules: [{name: r, access: Authenticated}]}\n"), Options{})
+	if got := said(get("https://a.com/").with(`{"sub":"a"}`).decide(t, s).Verdict); got != "allow r" {
+		t.Errorf("got %q", got)
 	}
 }
 

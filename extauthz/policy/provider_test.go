@@ -227,11 +227,11 @@ func TestAllowedNamespaces(t *testing.T) {
 // TestUndecodedProvider shows that a provider with a field that this version does not know is not believed, whatever else is
 // wrong with it.
 func TestUndecodedProvider(t *testing.T) {
-	for _, issuer := range []string{"https://a", ""} {
-		objs := parse(t, "kind: IdentityProvider\nmetadata: {name: p}\nspec: {issuer: '"+issuer+"', audiences: [b]}\n")
+	for _, audiences := range []string{"[b]", "[]"} {
+		objs := parse(t, "kind: IdentityProvider\nmetadata: {name: p}\nspec: {issuer: 'https://a', audiences: "+audiences+"}\n")
 		objs.Undecoded = map[ObjectRef][]UndecodedField{{v1alpha1.KindIdentityProvider, "default", "p"}: {{Path: "spec.revocation", Message: "is not known"}}}
 		if s, r := new(Compiler).Compile(objs, Options{}); len(s.Providers()) > 0 || !slices.Contains(problemsOf(r, "p"), "spec.revocation: is not known") {
-			t.Errorf("issuer %q: believed, or problems %q", issuer, problemsOf(r, "p"))
+			t.Errorf("audiences %s: believed, or problems %q", audiences, problemsOf(r, "p"))
 		}
 	}
 }

@@ -215,6 +215,8 @@ func TestPathsOfTies(t *testing.T) {
 		{"an encoded slash is disputed", onHost("a", "paths: {encodedSlash: Keep}, "+rules) + onHost("b", rules), "/a%2Fb", "AmbiguousRequest"},
 		{"behind one that is tried out", onHost("a", "mode: DryRun, "+rules) + onHost("b", "paths: {semicolon: Strip}, "+rules), "/a;b", "Public r"},
 		{"before one that is tried out", onHost("a", "paths: {semicolon: Strip}, "+rules) + onHost("b", "mode: DryRun, "+rules), "/a;b", "Public r"},
+		{"of a policy that is tried out, but for a rule", onHost("a", "mode: DryRun, paths: {semicolon: Strip}, rules: [{name: r, mode: Enforce, access: Public}]"), "/a;b", "Public r"},
+		{"of a policy of which every rule is tried out", onHost("a", "paths: {semicolon: Strip}, rules: [{name: r, mode: DryRun, access: Public}]"), "/a;b", "NoRule"},
 		{"opened by none that is tried out", onHost("a", "mode: DryRun, paths: {semicolon: Strip}, "+rules) + onHost("b", rules), "/a;b", "AmbiguousRequest"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
