@@ -2,11 +2,13 @@ package policy
 
 import (
 	"crypto/ed25519"
+	"crypto/rand"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
+	"math/big"
 	"slices"
 	"strings"
 	"testing"
@@ -297,5 +299,25 @@ func TestEnvironmentIsSound(t *testing.T) {
 	env := newEnvironment()
 	if env.provider == nil || env.request == nil {
 		t.Fatal("the declarations of variables do not compile")
+	}
+}
+
+// TestCertificates shows that a provider takes the certificates of a ConfigMap, and tells one thing of one that is missing.
+func TestCertificates(t *testing.T) {
+	private := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
+	form := &x509.Certificate{SerialNumber: big.NewInt(1)}
+	der, err := x509.CreateCertificate(rand.Reader, form, form, private.Public(), private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+	const spec = "kind: IdentityProvider\nmetadata: {name: p}\nspec: {issuer: 'https://a', audiences: [b], tls: {caConfigMapKeyRef: {name: ca, key: ca.crt}}}\n"
+	s := compile(t, spec+"---\nkind: ConfigMap\nmetadata: {name: ca}\ndata: {ca.crt: "+quote(text)+"}\n", Options{})
+	if got := string(s.Providers()[0].Remote.RootCAs); got != text {
+		t.Errorf("certificates %q", got)
+	}
+	_, r := new(Compiler).Compile(parse(t, spec), Options{})
+	if got := problemsOf(r, "p"); len(got) != 1 || !strings.Contains(got[0], "there is no ConfigMap default/ca") {
+		t.Errorf("problems %q", got)
 	}
 }
