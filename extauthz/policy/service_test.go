@@ -60,6 +60,7 @@ func TestMesh(t *testing.T) {
 	on := func(route string) string { return "targetRefs: [{kind: HTTPRoute, name: " + route + "}]" }
 	for _, tt := range []struct{ name, objects, want string }{
 		{"a route with a policy", route("r", service, "/", backend) + attached("allow-r", "shop", on("r")), "Public allow-r"},
+		{"a route of one port", route("r", port("80"), "/", backend) + attached("allow-r", "shop", on("r")), "Public allow-r"},
 		{"whose other parent, before it, is a Gateway", route("r", gateway+", "+service, "/", backend) + attached("allow-r", "shop", on("r")), "Public allow-r"},
 		{"a route without one", route("r", service, "/", backend) + route("s", service, "/s", backend) + attached("allow-s", "shop", on("s")), "NoPolicy"},
 		{"a route without one, that leads nowhere", route("r", service, "/", redirect) + route("s", service, "/s", backend) + attached("allow-s", "shop", on("s")) + attached("allow-host", "shop", "hosts: [other]"), "NoPolicy"},
