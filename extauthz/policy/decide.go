@@ -173,7 +173,7 @@ func (l *Landing) equip(d *Decision, o outcome, f Facts) outcome {
 		} else {
 			d.RemoveToken = append(slices.Clip(d.RemoveToken), p.sources...)
 		}
-		if f.Identity == nil || o.reason != ReasonAllowed || !c.looksAt(p) {
+		if o.reason != ReasonAllowed || !c.looksAt(p) {
 			continue
 		}
 		vars := l.variables(&c.hits[i], f)

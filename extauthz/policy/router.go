@@ -109,7 +109,7 @@ func (r *Request) dotted() bool {
 // it leaves that open. What lands on no rule of a host name goes on to the next wider one, as some data planes do.
 func (r *router) land(req *Request, path string, out []*routeRule) []*routeRule {
 	out, sure := r.exact[req.host].land(req, path, out)
-	for i := 0; i < len(req.host) && !sure && len(r.wild) > 0; i++ {
+	for i := 0; i < len(req.host) && !sure; i++ {
 		if req.host[i] == '.' {
 			out, sure = r.wild[req.host[i:]].land(req, path, out)
 		}

@@ -136,14 +136,11 @@ func spellings(name string) []string {
 	if strings.Count(dashed, "-") > maxMixedSeparators {
 		return []string{name, dashed, strings.ReplaceAll(dashed, "-", "_")}
 	}
-	out := []string{""}
-	for i, part := range strings.Split(dashed, "-") {
+	parts := strings.Split(dashed, "-")
+	out := parts[:1]
+	for _, part := range parts[1:] {
 		var next []string
 		for _, before := range out {
-			if i == 0 {
-				next = append(next, part)
-				continue
-			}
 			next = append(next, before+"-"+part, before+"_"+part)
 		}
 		out = next
