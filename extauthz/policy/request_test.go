@@ -20,13 +20,12 @@ func TestIsToken(t *testing.T) {
 
 // TestNewRequest tells which requests are judged at all.
 func TestNewRequest(t *testing.T) {
-	headers := func(n, size int) map[string]string {
-		out := make(map[string]string, n)
+	headers := func(n, size int) (out Fields) {
 		for i := range n {
 			name := fmt.Sprintf("x-%03d", i)
-			out[name] = strings.Repeat("a", size/n-len(name))
+			out = append(out, Field{name, strings.Repeat("a", size/n-len(name))})
 		}
-		out["x-000"] += strings.Repeat("a", size%n)
+		out[0].Value += strings.Repeat("a", size%n)
 		return out
 	}
 	for _, tt := range []struct {
