@@ -66,14 +66,18 @@ func (c *check) forget() {
 var service = grpc.ServiceDesc{
 	ServiceName: authv3.Authorization_ServiceDesc.ServiceName,
 	HandlerType: (*any)(nil),
-	Methods:     []grpc.MethodDesc{{MethodName: "Check", Handler: handleCheck}},
-	Metadata:    authv3.Authorization_ServiceDesc.Metadata,
+	Methods: []grpc.MethodDesc{{
+		MethodName: "Check",
+		Handler: func(s any, ctx context.Context, receive func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
+			return s.(*Server).handle(ctx, receive)
+		},
+	}},
+	Metadata: authv3.Authorization_ServiceDesc.Metadata,
 }
 
-// handleCheck receives a CheckRequest and returns the CheckResponse as a mem.Buffer. The error is that of the transport,
+// handle receives a CheckRequest and returns the CheckResponse as a mem.Buffer. The error is that of the transport,
 // or Unavailable while there is no snapshot; while there is one, a Check that was received has an answer.
-func handleCheck(srv any, ctx context.Context, receive func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
-	s := srv.(*Server)
+func (s *Server) handle(ctx context.Context, receive func(any) error) (any, error) {
 	c := checks.Get().(*check)
 	if err := receive(c); err != nil {
 		c.release()

@@ -66,12 +66,12 @@ func httpMatch(r *route, rule string, backend bool, h gatewayv1.HTTPRouteMatch) 
 	case gatewayv1.PathMatchRegularExpression:
 		m.regex = true
 		m.path = func(p string) bool { return whole(want) == nil || whole(want).MatchString(p) }
-	default: // a type that nobody knows
-		m.regex = true
-		m.path = func(string) bool { return true }
 	case gatewayv1.PathMatchPathPrefix:
 		prefix := strings.TrimSuffix(want, "/")
 		m.path = func(p string) bool { return p == prefix || strings.HasPrefix(p, prefix+"/") }
+	default: // a type that nobody knows
+		m.regex = true
+		m.path = func(string) bool { return true }
 	}
 	m.rank = []int{exact, len(want), methods, len(m.headers), len(m.query)}
 	return m
