@@ -2,6 +2,7 @@ package extauthz
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"sync"
@@ -125,7 +126,8 @@ func (s *Server) answer(ctx context.Context, c *check) (out mem.Buffer, err erro
 		}
 	}()
 	c.readRequest(c.received.ReadOnlyData())
-	if inFlight > int64(s.cfg.MaxInFlight) || s.late(ctx, c.start) {
+	// Envoy says how long it waits. When that is over, working on the Check would only make the ones behind it late too.
+	if inFlight > int64(s.cfg.MaxInFlight) || errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		c.decision = refuse(policy.ReasonOverloaded)
 	} else {
 		s.decide(ctx, snap, c)

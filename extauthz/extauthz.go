@@ -38,8 +38,6 @@ const (
 	// DefaultMaxInFlight is about what one core answers within Envoy's default timeout of 200 ms, at 50 µs a Check. What
 	// comes on top would be answered too late.
 	DefaultMaxInFlight = 4096
-	// DefaultMaxQueueTime is half of Envoy's default timeout of 200 ms.
-	DefaultMaxQueueTime = 100 * time.Millisecond
 	// DefaultMaxMessageBytes is well above what Envoy sends: at most 8 MiB of headers (max_request_headers_kb), which
 	// name the path and the host a second time. Only a body, where with_request_body asks for it, could come near it, and
 	// Sallyport does not read bodies. A larger message would be a gRPC error.
@@ -92,9 +90,6 @@ type Config struct {
 	// MaxInFlight bounds the Checks that are worked on; above it the answer is Overloaded at once. 0 for
 	// DefaultMaxInFlight.
 	MaxInFlight int
-	// MaxQueueTime that a Check may wait for a processor; after it the answer is Overloaded at once, so that those behind
-	// it are still answered in time. 0 for DefaultMaxQueueTime.
-	MaxQueueTime time.Duration
 	// MaxMessageBytes bounds a CheckRequest; 0 for DefaultMaxMessageBytes.
 	MaxMessageBytes int
 	// StreamWorkers are the goroutines that are kept for Checks; 0 for DefaultStreamWorkers, below 0 for none.
@@ -130,7 +125,7 @@ func (c *Config) complete() error {
 			errs = append(errs, fmt.Errorf("principal of gateways %q: must be a URI such as spiffe://cluster.local/ns/infra/sa/*, in whose path * is one whole segment", p))
 		}
 	}
-	if c.MaxInFlight < 0 || c.MaxQueueTime < 0 || c.MaxMessageBytes < 0 || c.RefusalsPerSecond < 0 || c.DrainDelay < 0 || c.DrainTimeout < 0 {
+	if c.MaxInFlight < 0 || c.MaxMessageBytes < 0 || c.RefusalsPerSecond < 0 || c.DrainDelay < 0 || c.DrainTimeout < 0 {
 		errs = append(errs, errors.New("a bound is below zero"))
 	}
 	c.fill()
@@ -145,7 +140,6 @@ func (c *Config) fill() {
 		c.Ready = func() error { return nil }
 	}
 	fillIn(&c.MaxInFlight, DefaultMaxInFlight)
-	fillIn(&c.MaxQueueTime, DefaultMaxQueueTime)
 	fillIn(&c.MaxMessageBytes, DefaultMaxMessageBytes)
 	fillIn(&c.StreamWorkers, DefaultStreamWorkers)
 	fillIn(&c.ConnectionAge, DefaultConnectionAge)

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 
@@ -73,10 +72,7 @@ func TestEveryAnswerIsOfOneMoment(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.world = newWorld(t, func(c *Config) {
-		c.Verifier, c.CacheStats, c.Now = verifier, verifier.CacheStats, w.now
-		c.MaxQueueTime = time.Hour // the clock jumps
-	})
+	w.world = newWorld(t, func(c *Config) { c.Verifier, c.CacheStats, c.Now = verifier, verifier.CacheStats, w.now })
 	compiler := new(policy.Compiler)
 	w.compile(t, compiler, 0)
 	var tokens []passed

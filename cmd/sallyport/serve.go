@@ -47,7 +47,6 @@ type serveFlags struct {
 	requireScope              bool
 	scopeFromPrincipal        bool
 	maxInFlight               int
-	maxQueueTime              time.Duration
 	tokenCacheBytes           int64
 
 	// isSet tells whether a flag was given.
@@ -75,7 +74,6 @@ func (s *serveFlags) register(f *pflag.FlagSet) {
 	f.BoolVar(&s.requireScope, "require-scope", false, "refuse requests of proxies that state no scope")
 	f.BoolVar(&s.scopeFromPrincipal, "scope-from-principal", false, "take the namespace of a proxy's SPIFFE principal for the scope where it states none; on in a cluster unless set to false")
 	f.IntVar(&s.maxInFlight, "max-in-flight", extauthz.DefaultMaxInFlight, "requests that are worked on at a time; more are refused at once")
-	f.DurationVar(&s.maxQueueTime, "max-queue-time", extauthz.DefaultMaxQueueTime, "how long a request may wait for a processor before it is refused; below Envoy's timeout")
 	f.Int64Var(&s.tokenCacheBytes, "token-cache-bytes", tokenCacheBytes, "memory for verified tokens; 0 for none")
 	f.StringVar(&s.stateDir, "state-dir", "", "folder in which the public keys of providers outlive a restart, with --from; nobody else may write there")
 }
@@ -166,7 +164,7 @@ func (s *service) newServer(options policy.Options, snapshot *atomic.Pointer[pol
 		ClientAddress: options.ClientAddress, XFFTrustedHops: s.flags.xffTrustedHops,
 		RequireScope: s.flags.requireScope, ScopeFromPrincipal: s.flags.scopeFromPrincipal,
 		TrustDomain: options.TrustDomain, GatewayPrincipals: s.flags.gatewayPrincipals,
-		MaxInFlight: s.flags.maxInFlight, MaxQueueTime: s.flags.maxQueueTime, DrainDelay: s.flags.drainDelay, DrainTimeout: s.flags.drainTimeout,
+		MaxInFlight: s.flags.maxInFlight, DrainDelay: s.flags.drainDelay, DrainTimeout: s.flags.drainTimeout,
 	}
 	if files := s.flags.tls; files != (extauthz.TLSFiles{}) {
 		if files.Cert == "" || files.Key == "" {

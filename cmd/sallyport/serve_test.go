@@ -163,7 +163,7 @@ func TestServeFlags(t *testing.T) {
 	want := []string{
 		"admin-address", "allow-loopback-providers", "client-address", "client-ca-file", "cluster-domain", "drain-delay", "drain-timeout", "dry-run", "from",
 		"gateway-principals", "grpc-address", "host-grants", "kubeconfig", "leader-election", "log-format", "log-level",
-		"max-in-flight", "max-queue-time", "namespace", "reference-namespaces", "require-scope", "scope-from-principal", "state-dir",
+		"max-in-flight", "namespace", "reference-namespaces", "require-scope", "scope-from-principal", "state-dir",
 		"tls-cert-file", "tls-key-file", "token-cache-bytes", "trust-domain", "webhook-address", "webhook-cert-dir",
 		"webhook-configuration", "webhook-service", "xff-trusted-hops",
 	}

@@ -83,7 +83,7 @@ func drawTenantRequest(rng *rand.Rand, scope string, t *testing.T) call {
 	c := scoped(t, scope, scheme+"://"+host+drawn(rng, []string{"/", "/api", "/api/x", "/api/y", "/%61pi"}))
 	c.Method = drawn(rng, []string{"GET", "PUT"})
 	if rng.IntN(2) == 0 {
-		c.header("x-a", drawn(rng, []string{"1", "2"}))
+		c = c.header("x-a", drawn(rng, []string{"1", "2"}))
 	}
 	return c
 }

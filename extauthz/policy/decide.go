@@ -234,7 +234,7 @@ func (l *Landing) stripTable(d *Decision, t *table) {
 		}
 	}
 	for i := range l.req.in.Headers {
-		if name := l.req.in.Headers[i].Name; t.folded[fold(name)] {
+		if name := l.req.in.Headers[i].Name; t.spells(name) {
 			d.remove(name)
 		}
 	}
