@@ -153,9 +153,9 @@ func (r *privateReader) readJSON(name, text string) {
 	}
 }
 
-// idOf is the kid of a JWK, and def where it has none.
+// idOf is the kid of a JWK, and def where it has none that could be one.
 func idOf(jwk map[string]any, def string) string {
-	if kid, ok := jwk["kid"].(string); ok {
+	if kid, ok := jwk["kid"].(string); ok && len(kid) <= maxKeyIDBytes {
 		return kid
 	}
 	return def
