@@ -144,3 +144,26 @@ func TestDecryptionsAreCounted(t *testing.T) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 }
+
+// TestOnlyEncryptedTokensPayForDecryption counts allocations, which do not depend on the machine: a signed token has as many
+// where its provider decrypts as where it does not, and one from the cache has none, encrypted or not.
+func TestOnlyEncryptedTokensPayForDecryption(t *testing.T) {
+	inside := signedInside(t)
+	sealed := sealing{sealKind: onP256, plaintext: inside}.seal(t)
+	count := func(p *Provider, raw string, cacheBytes int64) float64 {
+		v, trusted := verifier(t, Config{CacheBytes: cacheBytes}), []*Provider{p}
+		return testing.AllocsPerRun(50, func() {
+			if _, err := v.Verify(context.Background(), Credential{raw, bearer}, trusted); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	if without, with := count(corp(t, nil), inside, 0), count(sealedCorp(t, nil), inside, 0); without != with {
+		t.Errorf("a signed token takes %v allocations, and %v where encrypted ones are taken too", without, with)
+	}
+	for _, raw := range []string{inside, sealed} {
+		if n := count(sealedCorp(t, nil), raw, 1<<20); n != 0 {
+			t.Errorf("a token from the cache takes %v allocations", n)
+		}
+	}
+}
