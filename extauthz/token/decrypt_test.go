@@ -52,6 +52,7 @@ func TestProvidersThatDecrypt(t *testing.T) {
 		{"malformed, where keys are missing", "a.b.c.d.e", []*Provider{with(testIssuer, unresolved)}, ErrMalformed},
 		{"encrypted for one while keys of another are missing", forP256.seal(t), []*Provider{with(other, unresolved), with(testIssuer, keys("p256"))}, nil},
 		{"encrypted for neither while keys of another are missing", forRSA.seal(t), []*Provider{with(other, unresolved), with(testIssuer, keys("p256"))}, ErrKeysUnavailable},
+		{"encrypted for another key of that kid while keys of another are missing", forRSA.seal(t), []*Provider{with(other, unresolved), with(testIssuer, renamed("rsa2", "rsa"))}, ErrKeysUnavailable},
 		{"encrypted for a key that is gone", forRSA.seal(t), []*Provider{with(testIssuer, keys("p256"))}, ErrUnknownKey},
 		{"encrypted for the second provider", forP256.seal(t), []*Provider{with(other, keys("rsa2")), with(testIssuer, keys("p256"))}, nil},
 		{"encrypted for the key of a provider that did not sign", forRSA.seal(t), []*Provider{with(other, keys("rsa2")), with(testIssuer, keys("p256"))}, ErrUntrustedIssuer},
@@ -165,5 +166,31 @@ func TestOnlyEncryptedTokensPayForDecryption(t *testing.T) {
 		if n := count(sealedCorp(t, nil), raw, 1<<20); n != 0 {
 			t.Errorf("a token from the cache takes %v allocations", n)
 		}
+	}
+}
+
+// TestTheKeyNarrowsTheAlgorithm gives keys with an alg of their own: a token with another is not decrypted, though the key
+// could.
+func TestTheKeyNarrowsTheAlgorithm(t *testing.T) {
+	for _, test := range []struct {
+		alg  string // of the key
+		kind sealKind
+		want error
+	}{
+		{"ECDH-ES+A128KW", onP256, nil},
+		{"ECDH-ES", onP256, ErrAlgorithm},
+		{"ECDH-ES", onCBC, nil},
+		{"RSA-OAEP-256", onRSA, nil},
+		{"dir", sealKind{"dir", "A256GCM", "sym32"}, nil},
+		{"A256GCM", sealKind{"dir", "A256GCM", "sym32"}, nil},
+		{"A256GCM", sealKind{"dir", "A128CBC-HS256", "sym32"}, ErrAlgorithm},
+		{"A128CBC-HS256", sealKind{"dir", "A128CBC-HS256", "sym32"}, nil},
+	} {
+		set, problems := ParsePrivateKeys(map[string][]byte{test.kind.key: []byte(privateJWK(test.kind.key, fmt.Sprintf(`"alg":%q`, test.alg)))})
+		if len(problems) > 0 {
+			t.Fatal(problems)
+		}
+		_, err := set.Decrypt(sealing{sealKind: test.kind, plaintext: "any bytes"}.seal(t))
+		wraps(t, err, test.want)
 	}
 }

@@ -55,6 +55,16 @@ func TestEncryptedTokens(t *testing.T) {
 	}
 }
 
+// TestPointsAreCheckedBeforeAnyKey: a point off its curve is refused by its own look, and not because decrypting fails.
+func TestPointsAreCheckedBeforeAnyKey(t *testing.T) {
+	zero := strings.Repeat("A", 43)
+	for _, point := range []string{`"x":"` + zero + `","y":"` + zero + `"`, `"x":"` + zero[1:] + `E","y":"` + zero[1:] + `E"`, `"x":"AA","y":"AA"`} {
+		raw := sealing{sealKind: onP256, plaintext: signedInside(t), epk: `{"kty":"EC","crv":"P-256",` + point + `}`}.seal(t)
+		_, err := parseEncrypted(raw)
+		wraps(t, err, ErrMalformed)
+	}
+}
+
 // deflated is a text as zip DEF makes it.
 func deflated(t *testing.T, text string) string {
 	t.Helper()
@@ -140,6 +150,7 @@ func TestEncryptedHeaders(t *testing.T) {
 		{"epk that is no object", sealing{sealKind: onP256, epk: `"p256"`}, ErrMalformed},
 		{"epk with a private key", sealing{sealKind: onP256, epk: privateJWK("p256", "")}, ErrMalformed},
 		{"epk with a certificate", sealing{sealKind: onP256, epk: jwk("p256", `"x5c":["AAAA"]`)}, ErrMalformed},
+		{"epk with a member more", sealing{sealKind: onP256, epk: jwkOf(&ephemeralKey(ecKey("p256")).PublicKey, `"use":"enc"`)}, ErrMalformed},
 		{"epk of another curve", sealing{sealKind: onP256, epk: jwk("p384", "")}, ErrAlgorithm},
 		{"epk of RSA", sealing{sealKind: onP256, epk: jwk("rsa", "")}, ErrMalformed},
 		{"epk off the curve", sealing{sealKind: onP256, epk: `{"kty":"EC","crv":"P-256","x":"` + x[:42] + `E","y":"` + y[:42] + `E"}`}, ErrMalformed},
@@ -192,11 +203,42 @@ func TestEncryptedSizes(t *testing.T) {
 					continue
 				}
 				*part.of = by
-				t.Run(kind.String()+", "+part.name+" "+name, func(t *testing.T) { refusedAs(t, s.seal(t), trusted, ErrMalformed) })
+				t.Run(kind.String()+", "+part.name+" "+name, func(t *testing.T) {
+					raw := s.seal(t)
+					refusedAs(t, raw, trusted, ErrMalformed)
+					// Only the size of a key encrypted with RSA depends on a key.
+					if _, err := parseEncrypted(raw); err == nil && (kind != onRSA || part.name != "encrypted key") {
+						t.Error("a key is tried")
+					}
+				})
 				*part.of = nil
 			}
 		}
 	}
+	t.Run("a ciphertext that is no whole blocks", func(t *testing.T) {
+		raw := sealing{sealKind: onCBC, plaintext: signedInside(t)}.seal(t)
+		parts := strings.Split(raw, ".")
+		parts[3] = parts[3][:len(parts[3])-len(parts[3])%4-4]
+		if _, err := parseEncrypted(strings.Join(parts, ".")); err == nil {
+			t.Error("a key is tried")
+		}
+	})
+	// As a number, the encrypted key is the same without the octets of zero in front of it.
+	t.Run("RSA without a leading zero", func(t *testing.T) {
+		for {
+			short := false
+			s := sealing{sealKind: onRSA, plaintext: signedInside(t), wrapped: func(b []byte) []byte {
+				if short = b[0] == 0; short {
+					return b[1:]
+				}
+				return b
+			}}
+			if raw := s.seal(t); short {
+				refusedAs(t, raw, trusted, ErrMalformed)
+				return
+			}
+		}
+	})
 	t.Run("too long", func(t *testing.T) {
 		raw := sealing{sealKind: direct, plaintext: sign(t, ES256, "p256", `{"alg":"ES256"}`, claims(map[string]string{"pad": `"` + strings.Repeat("x", 12<<10) + `"`}))}.seal(t)
 		refusedAs(t, raw, trusted, ErrMalformed)

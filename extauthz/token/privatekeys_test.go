@@ -1,9 +1,11 @@
 package token
 
 import (
+	"crypto/rsa"
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
+	"math/big"
 	"slices"
 	"strings"
 	"testing"
@@ -96,6 +98,15 @@ func TestParsePrivateKeys(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestLargeKeysDoNotDecrypt: what anybody can make the server compute has a bound.
+func TestLargeKeysDoNotDecrypt(t *testing.T) {
+	n := new(big.Int).Lsh(big.NewInt(1), 4999)
+	n.Add(n, big.NewInt(1))
+	if _, err := rsaPrivate(&rsa.PrivateKey{PublicKey: rsa.PublicKey{N: n, E: 65537}}); err == nil || !strings.Contains(err.Error(), "more than 4096 bits") {
+		t.Errorf("error %v", err)
 	}
 }
 
