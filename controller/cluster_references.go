@@ -228,6 +228,9 @@ func wantedBySpec(out map[referenceKey]bool, spec *v1alpha1.IdentityProviderSpec
 	if spec.TLS != nil {
 		want(kindConfigMap, &spec.TLS.CAConfigMapKeyRef)
 	}
+	if spec.Decryption != nil {
+		want(kindSecret, &v1alpha1.KeyReference{Name: spec.Decryption.SecretRef.Name})
+	}
 }
 
 func addReference(to *policy.Objects, in client.Object) {

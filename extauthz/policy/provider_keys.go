@@ -86,19 +86,12 @@ func (c *providerCompiler) resolve(kind string, ref *v1alpha1.KeyReference, at *
 	name := types.NamespacedName{Namespace: c.namespace, Name: ref.Name}
 	r := c.refs.read(kind, name, ref.Key)
 	c.out.reads = append(c.out.reads, r)
-	switch r.found {
-	case readForbidden:
-		c.p().add(at.Child("name"), SeverityError, v1alpha1.ReasonRefNotPermitted, fmt.Sprintf("Sallyport may not read the %ss of namespace %q; whoever installs Sallyport adds it to referenceNamespaces", kind, c.namespace))
-	case readNoObject:
-		c.p().add(at.Child("name"), SeverityError, v1alpha1.ReasonRefNotFound, fmt.Sprintf("there is no %s %s; create it, or mend the name", kind, name))
-	case readNoKey:
-		c.p().add(at.Child("key"), SeverityError, v1alpha1.ReasonRefNotFound, fmt.Sprintf("%s %s has no key %q", kind, name, ref.Key))
-	case readValue:
-		c.fp.add([]byte(kind))
-		c.fp.add(r.value)
-		return r.value, true
+	if !c.found(&r, at) {
+		return nil, false
 	}
-	return nil, false
+	c.fp.add([]byte(kind))
+	c.fp.add(r.value)
+	return r.value, true
 }
 
 // keySet reads keys in whichever form they come. symmetric: HS algorithms, whose keys come from a Secret.

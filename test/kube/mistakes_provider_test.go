@@ -43,6 +43,9 @@ var providerMistakes = []mistake{
 	{"a scheme with a space", provider(`tokenSources: [{header: {name: Authorization, scheme: "Bearer "}}]`), "spec.tokenSources[0].header.scheme", "such as Bearer, without space"},
 	{"a cookie with a space", provider(`tokenSources: [{cookie: {name: a b}}]`), "spec.tokenSources[0].cookie.name", "use letters, digits, _, . and -"},
 	{"a CA without a key", provider(`tls: {caConfigMapKeyRef: {name: a}}`), "spec.tls.caConfigMapKeyRef.key", "Required value"},
+	{"decryption without a Secret", provider(`decryption: {required: true}`), "spec.decryption.secretRef", "Required value"},
+	{"a Secret without a name", provider(`decryption: {secretRef: {name: ""}}`), "spec.decryption.secretRef.name", "should be at least 1 chars long"},
+	{"a Secret with a name of 254 letters", provider(`decryption: {secretRef: {name: ` + strings.Repeat("a", 254) + `}}`), "spec.decryption.secretRef.name", "may not be more than 253"},
 	{"an empty validation rule", provider(`claimValidationRules: [{message: a}]`), "spec.claimValidationRules[0].expression", "Required value"},
 }
 
