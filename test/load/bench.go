@@ -13,6 +13,7 @@ import (
 // bench holds what a run needs, and the servers that run. It belongs to one goroutine.
 type bench struct {
 	sallyport, allowall string // binaries
+	envoy               string // the same, where one is needed
 	dir                 string // for policies and certificates
 	serverCPUs          []int
 	clientCPUs          []int
@@ -33,6 +34,7 @@ type subject struct {
 	estate   estate
 	flags    string // of serve, with spaces between
 	tls      bool
+	unix     bool   // listens on a Unix socket
 	scraped  bool   // its metrics are fetched each second
 	alone    string // a subject of another name is another process
 }
@@ -63,8 +65,12 @@ func (b *bench) server(ctx context.Context, of subject) (*server, error) {
 }
 
 func (b *bench) start(ctx context.Context, of subject) (*server, error) {
+	address := ""
+	if of.unix {
+		address = unixScheme + filepath.Join(b.dir, fmt.Sprintf("grpc-%d.sock", len(b.servers)))
+	}
 	if of.allowAll {
-		return startAllowAll(ctx, b.allowall, b.serverCPUs)
+		return startAllowAll(ctx, b.allowall, address, b.serverCPUs)
 	}
 	dir := filepath.Join(b.dir, fmt.Sprintf("policies-%d", len(b.servers)))
 	if err := of.estate.write(dir, b.minter.jwks()); err != nil {
@@ -74,7 +80,7 @@ func (b *bench) start(ctx context.Context, of subject) (*server, error) {
 	if of.tls {
 		args = append(args, "--tls-cert-file", b.certificate.chainFile, "--tls-key-file", b.certificate.keyFile)
 	}
-	return startSallyport(ctx, b.sallyport, dir, b.serverCPUs, args...)
+	return startSallyport(ctx, b.sallyport, dir, address, b.serverCPUs, args...)
 }
 
 // workload is the one for estate and tokens; it is made if need be, on all cores.

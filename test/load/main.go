@@ -25,6 +25,7 @@ func main() {
 // options are the flags.
 type options struct {
 	sallyport, allowall string
+	envoy               string
 	rounds              int
 	length              time.Duration
 	quick               bool
@@ -43,6 +44,7 @@ func parse(args []string) (*options, error) {
 	flags := flag.NewFlagSet("load", flag.ContinueOnError)
 	flags.StringVar(&o.sallyport, "sallyport", "bin/sallyport", "the Sallyport to measure")
 	flags.StringVar(&o.allowall, "allowall", "bin/allowall", "the server to hold it against")
+	flags.StringVar(&o.envoy, "envoy", "", "measure behind this Envoy, with both of them, and beside Envoy's own filters")
 	flags.IntVar(&o.rounds, "rounds", 12, "rounds of each server")
 	flags.DurationVar(&o.length, "length", 500*time.Millisecond, "how long a round is")
 	flags.BoolVar(&o.quick, "quick", false, "a few short rounds, to see that everything works; gates are shown, and decide nothing")
@@ -85,6 +87,8 @@ func run(ctx context.Context, args []string) (err error) {
 	}
 	defer func() { err = errors.Join(err, b.close(), os.RemoveAll(b.dir)) }()
 	switch {
+	case o.envoy != "":
+		return b.measureBehind(ctx, o, size.tokens)
 	case o.overload:
 		return b.overload(ctx, os.Stdout, o)
 	case o.scale:
@@ -113,7 +117,7 @@ func (b *bench) measure(ctx context.Context, o *options, size sizes) error {
 
 func newBench(o *options) (*bench, error) {
 	b := &bench{
-		sallyport: o.sallyport, allowall: o.allowall, rounds: o.rounds, length: o.length, timeout: 5 * time.Second,
+		sallyport: o.sallyport, allowall: o.allowall, envoy: o.envoy, rounds: o.rounds, length: o.length, timeout: 5 * time.Second,
 		servers: map[subject]*server{}, workloads: map[workKey]*workload{},
 	}
 	var err error

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,29 +18,37 @@ import (
 
 // server is a child process that answers Checks.
 type server struct {
-	name           string
-	address, admin string // admin: of Sallyport's /readyz and /metrics, else ""
-	ready          time.Duration
-	cmd            *exec.Cmd
-	log            *tail
-	ended          chan struct{}
+	name      string
+	address   string // host:port, or unix:///path
+	admin     string // of Sallyport's or Envoy's administration, else ""
+	readyPath string // what it answers with 200 there, once it is ready
+	ready     time.Duration
+	cmd       *exec.Cmd
+	log       *tail
+	ended     chan struct{}
 }
 
 // maxStarts bounds the starts that find a port taken: one that was free a moment ago may be somebody's by now.
 const maxStarts = 5
 
-// startSallyport runs bin as a user would, with the folder of policies at dir, on the cores of cpus.
-func startSallyport(ctx context.Context, bin, dir string, cpus []int, args ...string) (*server, error) {
+// unixScheme is in front of the path of a Unix socket.
+const unixScheme = "unix://"
+
+// startSallyport runs bin as a user would, with the folder of policies at dir, on the cores of cpus. It listens at address;
+// "": on a free port.
+func startSallyport(ctx context.Context, bin, dir, address string, cpus []int, args ...string) (*server, error) {
 	return start(ctx, "Sallyport", cpus, func(s *server) ([]string, error) {
 		admin, err := freeAddress()
-		s.admin = admin
+		s.admin, s.readyPath = admin, "/readyz"
+		s.address = cmp.Or(address, s.address)
 		return append([]string{bin, "serve", "--from", dir, "--grpc-address", s.address, "--admin-address", admin, "--drain-delay", "0s"}, args...), err
 	})
 }
 
-// startAllowAll runs the server that looks at nothing.
-func startAllowAll(ctx context.Context, bin string, cpus []int) (*server, error) {
+// startAllowAll runs the server that looks at nothing, at address; "": on a free port.
+func startAllowAll(ctx context.Context, bin, address string, cpus []int) (*server, error) {
 	return start(ctx, "allowall", cpus, func(s *server) ([]string, error) {
+		s.address = cmp.Or(address, s.address)
 		return []string{bin, "-address", s.address}, nil
 	})
 }
@@ -59,7 +68,7 @@ func start(ctx context.Context, name string, cpus []int, command func(*server) (
 		if err = s.run(ctx, line, cpus); err == nil {
 			return s, nil
 		}
-		if n == maxStarts || !strings.Contains(s.log.String(), "address already in use") {
+		if n == maxStarts || !strings.Contains(strings.ToLower(s.log.String()), "address already in use") {
 			return nil, err
 		}
 	}
@@ -97,13 +106,17 @@ func (s *server) run(ctx context.Context, line []string, cpus []int) error {
 // answers tells whether the server is ready: nil if so.
 func (s *server) answers(ctx context.Context) error {
 	if s.admin == "" {
-		conn, err := net.Dial("tcp", s.address)
+		network, address := "tcp", s.address
+		if path, ok := strings.CutPrefix(address, unixScheme); ok {
+			network, address = "unix", path
+		}
+		conn, err := net.Dial(network, address)
 		if err != nil {
 			return err
 		}
 		return conn.Close()
 	}
-	_, err := s.get(ctx, "/readyz")
+	_, err := s.get(ctx, s.readyPath)
 	return err
 }
 

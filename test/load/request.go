@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -38,12 +40,30 @@ func newTemplate(tokenBytes int) (*template, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making a CheckRequest: %w", err)
 	}
-	t := &template{data: append(binary.BigEndian.AppendUint32([]byte{0}, uint32(len(message))), message...)}
+	return (&template{data: append(binary.BigEndian.AppendUint32([]byte{0}, uint32(len(message))), message...)}).complete(tokenBytes), nil
+}
+
+// newEdgeTemplate is the HTTP/1.1 request that Envoy asks about, as the browser sent it.
+func newEdgeTemplate(tokenBytes int) *template {
+	headers := checkRequest(strings.Repeat(tokenPad, tokenBytes)).GetAttributes().GetRequest().GetHttp().GetHeaders()
+	var text bytes.Buffer
+	fmt.Fprintf(&text, "GET %s HTTP/1.1\r\nhost: %s\r\n", pathMark, hostMark)
+	for _, name := range slices.Sorted(maps.Keys(headers)) {
+		if name[0] != ':' && name != "x-forwarded-proto" { // Envoy's own
+			fmt.Fprintf(&text, "%s: %s\r\n", name, headers[name])
+		}
+	}
+	text.WriteString("\r\n")
+	return (&template{data: text.Bytes()}).complete(tokenBytes)
+}
+
+// complete finds the places of a template.
+func (t *template) complete(tokenBytes int) *template {
 	t.hosts, t.paths, t.ids = t.find(hostMark), t.find(pathMark), t.find(idMark)
 	if tokenBytes > 0 {
 		t.tokens = t.find(strings.Repeat(tokenPad, tokenBytes))
 	}
-	return t, nil
+	return t
 }
 
 // find lists where mark stands.

@@ -21,7 +21,10 @@ type workload struct {
 	rules  int // of the first host, beside the usual ones
 	tokens []string
 	// once: each token is used once, so that the sequence ends with them, and forged ones are among them.
-	once      bool
+	once bool
+	// edge: the requests themselves, as a client sends them to Envoy, for rules that Envoy's own filters can state too:
+	// these know no subject in a path.
+	edge      bool
 	strangers []string
 	with      *template
 	without   *template
@@ -52,6 +55,16 @@ func newWorkload(m *minter, e estate, tokens int, once bool) (*workload, error) 
 	return w, err
 }
 
+// newEdgeWorkload is one of requests to Envoy.
+func newEdgeWorkload(m *minter, tokens int) (*workload, error) {
+	w, err := newWorkload(m, estate{}.complete(), tokens, false)
+	if err != nil {
+		return nil, err
+	}
+	w.edge, w.with, w.without = true, newEdgeTemplate(len(w.tokens[0])), newEdgeTemplate(0)
+	return w, nil
+}
+
 // render writes Check number i over into, which it returns, and tells the verdict that is due. False: the sequence is at
 // its end. Tokens and hosts come in order, or as chance has it.
 func (w *workload) render(into []byte, i int, inOrder bool) ([]byte, int, bool) {
@@ -65,6 +78,9 @@ func (w *workload) render(into []byte, i int, inOrder bool) ([]byte, int, bool) 
 	}
 	user := int(who % uint64(len(w.tokens)))
 	v := variable{host: int(where % uint64(w.hosts)), id: i, area: "v1/users", letter: 'u', thing: user, token: w.tokens[user]}
+	if w.edge {
+		v.area = "v1/items"
+	}
 	if i%refusedEvery == refusedEvery-1 {
 		with, want := w.spoil(&v, i/refusedEvery)
 		return with.render(into, &v), want, true
@@ -84,11 +100,14 @@ func scatter(i uint64) uint64 {
 
 // spoil makes of v the n-th request that is to be refused, and tells its template and the verdict that is due.
 func (w *workload) spoil(v *variable, n int) (*template, int) {
-	kinds := 4
-	if w.once {
-		kinds = 5
+	kinds, kind := 4, n%4
+	switch {
+	case w.once:
+		kinds, kind = 5, n%5
+	case w.edge:
+		kinds, kind = 3, 1+n%3
 	}
-	switch n % kinds {
+	switch kind {
 	case 0:
 		v.thing++ // what belongs to somebody else
 	case 1:

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"strings"
 
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 	"google.golang.org/genproto/googleapis/rpc/status"
@@ -15,7 +16,7 @@ import (
 )
 
 func main() {
-	address := flag.String("address", "127.0.0.1:9001", "where to listen")
+	address := flag.String("address", "127.0.0.1:9001", "where to listen: host:port, or unix:///path")
 	flag.Parse()
 	if err := serve(*address); err != nil {
 		fmt.Fprintln(os.Stderr, "allowall:", err)
@@ -24,7 +25,11 @@ func main() {
 }
 
 func serve(address string) error {
-	listener, err := net.Listen("tcp", address)
+	network := "tcp"
+	if path, ok := strings.CutPrefix(address, "unix://"); ok {
+		network, address = "unix", path
+	}
+	listener, err := net.Listen(network, address)
 	if err != nil {
 		return err
 	}
