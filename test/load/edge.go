@@ -14,25 +14,6 @@ import (
 	texttemplate "text/template"
 )
 
-// way is one way through Envoy: a listener whose filters authorize as they say.
-type way struct {
-	name string
-	way  wayFilters
-	of   subject // that ext_authz asks, where it asks one
-	more string  // of the bootstrap; another one is another Envoy
-}
-
-// wayFilters is what the template of Envoy's configuration reads.
-type wayFilters struct {
-	Native    bool     // jwt_authn and rbac
-	CacheSize int      // of the tokens that jwt_authn keeps, by worker; 0: none
-	Server    bool     // ext_authz
-	Address   string   // of its server; filled in when that runs
-	Authz     []string // further fields of ext_authz, a line each
-	GRPC      string   // further fields of its envoy_grpc
-	HTTP2     string   // http2_protocol_options of its cluster
-}
-
 //go:embed edge.yaml.tmpl
 var edgeTemplate string
 
@@ -59,7 +40,7 @@ func writeEdge(file, admin, keySet string, ways []wayFilters, more string) error
 	parsed, err := texttemplate.New("edge").Funcs(texttemplate.FuncMap{
 		"json":    func(v any) (string, error) { out, err := json.Marshal(v); return string(out), err },
 		"claim":   func(name, value string) any { return struct{ Name, Value string }{name, value} },
-		"address": envoyAddress,
+		"address": envoyAddress, "target": func(address string) string { return strings.Replace(address, unixScheme, "unix:", 1) },
 	}).Parse(edgeTemplate)
 	if err != nil {
 		return fmt.Errorf("reading the template of Envoy's configuration: %w", err)

@@ -88,7 +88,7 @@ func run(ctx context.Context, args []string) (err error) {
 	defer func() { err = errors.Join(err, b.close(), os.RemoveAll(b.dir)) }()
 	switch {
 	case o.envoy != "":
-		return b.measureBehind(ctx, o, size.tokens)
+		return b.measureBehind(ctx, os.Stdout, o, size.tokens)
 	case o.overload:
 		return b.overload(ctx, os.Stdout, o)
 	case o.scale:
