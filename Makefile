@@ -31,7 +31,7 @@ endef
 
 .DEFAULT_GOAL := help
 
-.PHONY: help build generate verify test bench bench-load fuzz demo demo-up envoy kube servers image prove mutate clean
+.PHONY: help build generate verify test bench bench-load bench-envoy fuzz demo demo-up envoy kube servers image prove mutate clean
 
 help: ## explain the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' Makefile
@@ -60,7 +60,7 @@ test: build $(envoy_ready) bin/.kube-$(KUBE_VERSION) bin/.helm-$(HELM_VERSION) b
 	SALLYPORT_HELM='$(GOBIN)/helm' SALLYPORT_KO='$(GOBIN)/ko' SALLYPORT_SERVERS='$(GOBIN)/servers' $(if $(vectors),SALLYPORT_VECTORS='$(vectors)') \
 	go test $(race) -timeout 15m ./...
 	cd test/wiring && SALLYPORT_HELM='$(GOBIN)/helm' go test ./...
-	cd test/load && SALLYPORT_BIN='$(CURDIR)/bin/sallyport' go test ./...
+	cd test/load && SALLYPORT_BIN='$(CURDIR)/bin/sallyport' SALLYPORT_ENVOY='$(ENVOY)' go test ./...
 
 bench: ## run the benchmarks
 	go test -run '^$$' -bench . -benchmem ./...
@@ -68,6 +68,9 @@ bench: ## run the benchmarks
 bench-load: build ## measure server CPU by Check beside a server that allows everything, with gates; LOAD='-help' lists more
 	go build -C test/load -o '$(GOBIN)/' . ./allowall
 	bin/load $(LOAD)
+
+bench-envoy: override LOAD := -envoy '$(ENVOY)' -rounds 40 -length 100ms $(LOAD)
+bench-envoy: $(envoy_ready) bench-load ## the same behind Envoy (ENVOY=path takes that one), with its CPU, beside its own filters
 
 fuzz: ## run each fuzz target for TIME=10s, and show executions and coverage
 	@.ci/fuzz '$(TIME)'
