@@ -34,7 +34,7 @@ endef
 .PHONY: help build generate verify test bench bench-load bench-envoy fuzz demo demo-up envoy kube servers image prove mutate clean
 
 help: ## explain the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-11s %s\n", $$1, $$2 }' Makefile
 
 build: ## build bin/sallyport, a static binary
 	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-X main.version=$(VERSION)' -o bin/sallyport ./cmd/sallyport
