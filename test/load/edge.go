@@ -95,7 +95,7 @@ func listeners(ctx context.Context, s *server, n int) ([]string, error) {
 	addresses := make([]string, n)
 	for i := range addresses {
 		if addresses[i] = byName[fmt.Sprintf("way-%d", i)]; addresses[i] == "" {
-			return nil, fmt.Errorf("Envoy does not listen for way %d: %s", i, s.log)
+			return nil, fmt.Errorf("listener way-%d is not open: %s", i, s.log)
 		}
 	}
 	return addresses, nil
