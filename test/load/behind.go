@@ -118,8 +118,9 @@ func (b *bench) openWays(ctx context.Context, list []way, tokens int) (passages 
 		b.servers[subject{alone: "Envoy " + more}] = envoy
 		for n, p := range these {
 			p.envoy = envoy
+			// A Check that Envoy gives up, after b.timeout, is to be seen as what it is: 503.
 			open := p.of.allowAll || !p.filters.Native && !p.filters.Server
-			if p.crowd, err = newCrowd(addresses[n], work, open, edgeConnections, b.timeout); err != nil {
+			if p.crowd, err = newCrowd(addresses[n], work, open, edgeConnections, 2*b.timeout); err != nil {
 				return passages, err
 			}
 			passages = append(passages, p)
