@@ -127,16 +127,8 @@ func TestRecommendedIsWhatTheDocsRecommend(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	headers := regexp.MustCompile(`exact: ([a-z-]+)`)
-	var measured, told []string
-	for _, found := range headers.FindAllStringSubmatch(allowedHeaders, -1) {
-		measured = append(measured, found[1])
-	}
-	for _, found := range headers.FindAllStringSubmatch(string(page), -1) {
-		told = append(told, found[1])
-	}
-	if len(measured) == 0 || strings.Join(measured, " ") != strings.Join(told, " ") {
-		t.Errorf("measured with %q, but docs/envoy.md has %q", measured, told)
+	if strings.Contains(string(page), "\n    allowed_headers") {
+		t.Error("docs/envoy.md recommends allowed_headers, without which it was measured")
 	}
 	if !strings.Contains(string(page), "\n    "+rawHeaders) {
 		t.Errorf("docs/envoy.md does not have %q", rawHeaders)

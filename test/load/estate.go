@@ -10,8 +10,6 @@ import (
 const (
 	// hostsPerPolicy and rulesPerPolicy are within the bounds of the API.
 	hostsPerPolicy, rulesPerPolicy = 64, 200
-	// usualRules is how many rules a policy has before more are asked for.
-	usualRules = 4
 )
 
 // estate is what a server's folder of policies holds.
