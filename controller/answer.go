@@ -58,7 +58,7 @@ func partsOf(want string) []string {
 
 // answerParts are the parts that an answer may have behind the verdict.
 func answerParts() []string {
-	return []string{"set", "remove", "token", "metadata", "scopes", "message", "body", "realm", "redirect", "dry-run"}
+	return []string{"set", "remove", "token", "metadata", "scopes", "step-up", "message", "body", "realm", "redirect", "dry-run"}
 }
 
 // describe is one part of an answer; "-" where there is nothing to it.
@@ -88,6 +88,8 @@ func describe(d policy.Decision, part string) (text string, ok bool) {
 		}
 	case "scopes":
 		text = strings.Join(d.Scopes, " ")
+	case "step-up":
+		text = d.StepUp.String()
 	case "message":
 		text = d.Message
 	case "body":

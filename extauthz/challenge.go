@@ -12,20 +12,30 @@ import (
 func (c *check) challenge(row refusal, status int32, realm string) (value string, ok bool) {
 	switch {
 	case row.challenge && int(status) == c.decision.Reason.Status():
-		var scopes []string
-		if c.decision.Reason == policy.ReasonInsufficientScope {
-			scopes = c.decision.Scopes
+		p := params{realm: realm, oauth: row.oauth}
+		switch c.decision.Reason {
+		case policy.ReasonInsufficientScope:
+			p.scopes = c.decision.Scopes
+		case policy.ReasonInsufficientUserAuthentication:
+			p.stepUp = c.decision.StepUp
 		}
-		return bearer(realm, row.oauth, scopes), true
+		return p.bearer(), true
 	case status == http.StatusUnauthorized:
-		return bearer(realm, "", nil), true
+		return (&params{realm: realm}).bearer(), true
 	}
 	return "", false
 }
 
-// bearer writes the challenge of RFC 6750 §3. A realm, or scopes, that cannot be written as the RFCs have it are left
-// out: half of them would say something else.
-func bearer(realm, oauth string, scopes []string) string {
+// params are those of a challenge; what is empty is left out.
+type params struct {
+	realm, oauth string
+	scopes       []string
+	stepUp       *policy.StepUp
+}
+
+// bearer writes the challenge of RFC 6750 §3 and RFC 9470 §3. What cannot be written as the RFCs have it is left out: half
+// of it would say something else.
+func (p *params) bearer() string {
 	var b strings.Builder
 	b.WriteString("Bearer")
 	sep := " "
@@ -35,14 +45,20 @@ func bearer(realm, oauth string, scopes []string) string {
 		writeQuoted(&b, value)
 		sep = ", "
 	}
-	if realm != "" && isPrintable(realm) {
-		param("realm=", realm)
+	if p.realm != "" && isPrintable(p.realm) {
+		param("realm=", p.realm)
 	}
-	if oauth != "" {
-		param("error=", oauth)
+	if p.oauth != "" {
+		param("error=", p.oauth)
 	}
-	if len(scopes) > 0 && areScopeTokens(scopes) {
-		param("scope=", strings.Join(scopes, " "))
+	if len(p.scopes) > 0 && areScopeTokens(p.scopes) {
+		param("scope=", strings.Join(p.scopes, " "))
+	}
+	if acr := p.stepUp.ACRValues(); acr != "" && isPrintable(acr) {
+		param("acr_values=", acr)
+	}
+	if age := p.stepUp.MaxAgeSeconds(); age != "" {
+		param("max_age=", age)
 	}
 	return b.String()
 }

@@ -32,6 +32,7 @@ func TestRefusalTable(t *testing.T) {
 	} {
 		want[r] = row{401, codes.Unauthenticated, `Bearer error="invalid_token"`}
 	}
+	want["InsufficientUserAuthentication"] = row{401, codes.Unauthenticated, `Bearer error="insufficient_user_authentication"`}
 	want["InsufficientScope"] = row{403, codes.PermissionDenied, `Bearer error="insufficient_scope", scope="a b"`}
 	for _, r := range []policy.Reason{"InsufficientClaims", "ExpressionFailed"} {
 		want[r] = row{403, codes.PermissionDenied, `Bearer error="insufficient_scope"`}

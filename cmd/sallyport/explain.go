@@ -82,6 +82,7 @@ func explain(ctx context.Context, out io.Writer, from []string, options policy.O
 	line("rule", rulePlace(listing, d.Verdict))
 	line("message", d.Message)
 	line("scopes", strings.Join(d.Scopes, " "))
+	line("step-up", d.StepUp.String())
 	for _, h := range d.Set {
 		line("sets", h.Name+": "+h.Value)
 	}

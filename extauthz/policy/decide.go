@@ -21,8 +21,11 @@ func (l *Landing) Decide(enforced, dryRun Facts) Decision {
 	d.Verdict = o.verdict()
 	if !o.allow {
 		d.Refusal = l.Enforced.look(o)
-		if o.reason == ReasonInsufficientScope {
+		switch o.reason {
+		case ReasonInsufficientScope:
 			d.Scopes = o.rule.challenge()
+		case ReasonInsufficientUserAuthentication:
+			d.StepUp = o.rule.stepUp
 		}
 	}
 	if l.DryRun.says() {
@@ -155,6 +158,9 @@ func (r *rule) judge(vars *variables) outcome {
 		if u := q.check(vars); u.reason != "" {
 			return outcome{reason: u.reason, rule: r, message: u.message}
 		}
+	}
+	if r.stepUp != nil && !r.stepUp.holds(vars.identity, vars.now) {
+		return outcome{reason: ReasonInsufficientUserAuthentication, rule: r}
 	}
 	return outcome{}
 }

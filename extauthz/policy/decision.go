@@ -42,6 +42,10 @@ type Decision struct {
 	// Scopes that the refusing rule asks for, for the challenge (RFC 6750 §3.1); set with ReasonInsufficientScope.
 	Scopes []string
 
+	// StepUp is the login that the refusing rule asks for, for the challenge (RFC 9470 §3); set with
+	// ReasonInsufficientUserAuthentication.
+	StepUp *StepUp
+
 	// Refusal is the look of the answer where Allow is false; nil for the default look.
 	Refusal *Refusal
 
@@ -121,4 +125,6 @@ type Redirect struct {
 	ReturnParameter string
 	// HTMLOnly leaves the redirect to GET and HEAD requests that accept text/html.
 	HTMLOnly bool
+	// StepUp redirects also where the user must sign in again, or better, and tells the login how.
+	StepUp bool
 }

@@ -54,6 +54,8 @@ type ruleDraft struct {
 	at      *field.Path
 	access  access
 	require *requirements
+	// stepUp of the rule and of its policy; nil for none.
+	stepUp  *StepUp
 	from    *from
 	matches []match
 	// providers by name; nil for all of the policy.
@@ -216,6 +218,7 @@ func (d *drafter) rule(i int, at *field.Path) {
 		c := requirementCompiler{env: d.env.request, captures: commonCaptures(r.matches), problems: d.p()}
 		r.require = c.compile(in.Require, at.Child("require"))
 	}
+	r.stepUp = d.stepUp(r, at.Child("require", "stepUp", "acr"))
 	r.from = compileFrom(in.From, d.out.ref.Namespace, d.opts, at.Child("from"), d.p())
 	for j, name := range in.IdentityProviders {
 		if !slices.ContainsFunc(d.spec.IdentityProviders, func(ref v1alpha1.IdentityProviderReference) bool { return ref.Name == name }) {

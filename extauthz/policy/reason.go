@@ -84,6 +84,8 @@ const (
 	ReasonInsufficientClaims Reason = "InsufficientClaims"
 	// ReasonExpressionFailed: an expression is false, or could not be evaluated.
 	ReasonExpressionFailed Reason = "ExpressionFailed"
+	// ReasonInsufficientUserAuthentication: the user must sign in again, or better (RFC 9470).
+	ReasonInsufficientUserAuthentication Reason = "InsufficientUserAuthentication"
 	// ReasonUpstreamValueInvalid: a value for an upstream header cannot be written safely.
 	ReasonUpstreamValueInvalid Reason = "UpstreamValueInvalid"
 	// ReasonKeysUnavailable: the keys of the provider could not be had.
@@ -107,18 +109,19 @@ func Reasons() []Reason {
 		ReasonMissingToken, ReasonAmbiguousCredential, ReasonMalformedToken, ReasonUntrustedIssuer,
 		ReasonAlgorithmNotAllowed, ReasonUnknownKey, ReasonInvalidSignature, ReasonInvalidTokenType, ReasonInvalidAudience,
 		ReasonInvalidSubject, ReasonTokenExpired, ReasonTokenNotYetValid, ReasonTokenTooOld, ReasonClaimValidationFailed,
-		ReasonInsufficientScope, ReasonInsufficientClaims, ReasonExpressionFailed, ReasonUpstreamValueInvalid,
+		ReasonInsufficientScope, ReasonInsufficientClaims, ReasonExpressionFailed,
+		ReasonInsufficientUserAuthentication, ReasonUpstreamValueInvalid,
 		ReasonKeysUnavailable, ReasonOverloaded, ReasonInternalError,
 	}
 }
 
-// Unauthenticated tells whether r is a refusal for want of a valid token: the answer is 401 then, and the part
-// unauthenticated of denied applies.
+// Unauthenticated tells whether r is a refusal for want of a valid token, or of one from a better or newer login: the
+// answer is 401 then, and the part unauthenticated of denied applies.
 func (r Reason) Unauthenticated() bool {
 	switch r {
 	case ReasonMissingToken, ReasonMalformedToken, ReasonUntrustedIssuer, ReasonAlgorithmNotAllowed, ReasonUnknownKey,
 		ReasonInvalidSignature, ReasonInvalidTokenType, ReasonInvalidAudience, ReasonInvalidSubject, ReasonTokenExpired,
-		ReasonTokenNotYetValid, ReasonTokenTooOld, ReasonClaimValidationFailed:
+		ReasonTokenNotYetValid, ReasonTokenTooOld, ReasonClaimValidationFailed, ReasonInsufficientUserAuthentication:
 		return true
 	}
 	return false

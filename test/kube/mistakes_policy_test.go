@@ -56,6 +56,14 @@ func TestMistakesInPoliciesAreRefused(t *testing.T) {
 		{"a provider without a name", open(`identityProviders: [{kind: ClusterIdentityProvider}]`), "spec.identityProviders[0].name", "Required value"},
 		{"a provider of an unknown kind", open(`identityProviders: [{name: a, kind: Issuer}]`), "spec.identityProviders[0].kind", `supported values: "IdentityProvider", "ClusterIdentityProvider"`},
 		{"an audience twice", open(`identityProviders: [{name: a, audiences: [x, x]}]`), "spec.identityProviders[0].audiences[1]", "Duplicate value"},
+		{"a step-up that asks for nothing", requirement(`{stepUp: {}}`), "spec.rules[0].require.stepUp", "should have at least 1 properties"},
+		{"an empty list of acr", requirement(`{stepUp: {acr: []}}`), "spec.rules[0].require.stepUp.acr", "should have at least 1 items"},
+		{"an acr with a space", requirement(`{stepUp: {acr: ["a b"]}}`), "spec.rules[0].require.stepUp.acr[0]", "should match"},
+		{"an amr twice", requirement(`{stepUp: {amr: [otp, otp]}}`), "spec.rules[0].require.stepUp.amr[1]", "Duplicate value"},
+		{"a maxAge of nothing", requirement(`{stepUp: {maxAge: 0s}}`), "spec.rules[0].require.stepUp.maxAge", "must be whole seconds, at least 1s"},
+		{"a maxAge of parts of a second", requirement(`{stepUp: {maxAge: 1s500ms}}`), "spec.rules[0].require.stepUp.maxAge", "must be whole seconds, at least 1s"},
+		{"a step-up among alternatives", requirement(`{anyOf: [{stepUp: {acr: [a]}}]}`), "spec.rules[0].require.anyOf[0].stepUp", "unknown field"},
+		{"an unknown redirect for a step-up", open(`denied: {unauthenticated: {redirect: {url: "https://l", stepUp: Always}}}`), "spec.denied.unauthenticated.redirect.stepUp", `supported values: "Refuse", "Redirect"`},
 		{"an empty requirement of the policy", open(`require: {}`), "spec.require", "should have at least 1 properties"},
 	})
 }

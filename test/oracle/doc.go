@@ -13,6 +13,7 @@
 //
 //	What a rule asks for (§2), the token and the order of refusals (§4, steps 4 to 11), 460
 //	require_test.go  requirements, expressions, and what does not compile
+//	stepup_test.go   how and when the user signed in
 //	token_test.go    whose tokens are believed, from, and which refusal is said
 //
 //	Who may speak for a request (§2), 570
