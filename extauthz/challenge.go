@@ -9,10 +9,14 @@ import (
 
 // challenge is the value of WWW-Authenticate; ok is false where there is none. A status that a policy changed gets
 // none, so that a hidden 404 betrays nothing; but for 401, which has one always (RFC 9110 §15.5.2), then without a code.
-func (c *check) challenge(row refusal, status int32, realm string) (value string, ok bool) {
+func (c *check) challenge(row refusal, status int32, look *policy.Refusal) (value string, ok bool) {
+	p := params{realm: look.Realm}
+	if c.req != nil && len(look.Resources) > 0 {
+		p.resourceMetadata = look.MetadataURL(c.req.Host(), c.req.Path())
+	}
 	switch {
 	case row.challenge && int(status) == c.decision.Reason.Status():
-		p := params{realm: realm, oauth: row.oauth}
+		p.oauth = row.oauth
 		switch c.decision.Reason {
 		case policy.ReasonInsufficientScope:
 			p.scopes = c.decision.Scopes
@@ -21,7 +25,7 @@ func (c *check) challenge(row refusal, status int32, realm string) (value string
 		}
 		return p.bearer(), true
 	case status == http.StatusUnauthorized:
-		return (&params{realm: realm}).bearer(), true
+		return p.bearer(), true
 	}
 	return "", false
 }
@@ -31,6 +35,8 @@ type params struct {
 	realm, oauth string
 	scopes       []string
 	stepUp       *policy.StepUp
+	// resourceMetadata is a URL (RFC 9728 §5.1).
+	resourceMetadata string
 }
 
 // bearer writes the challenge of RFC 6750 §3 and RFC 9470 §3. What cannot be written as the RFCs have it is left out: half
@@ -59,6 +65,9 @@ func (p *params) bearer() string {
 	}
 	if age := p.stepUp.MaxAgeSeconds(); age != "" {
 		param("max_age=", age)
+	}
+	if p.resourceMetadata != "" && isPrintable(p.resourceMetadata) {
+		param("resource_metadata=", p.resourceMetadata)
 	}
 	return b.String()
 }

@@ -27,12 +27,15 @@ var (
 	invalidToken = refusal{codes.Unauthenticated, "invalid_token", true}
 	insufficient = refusal{codes.PermissionDenied, "insufficient_scope", true}
 	stepUp       = refusal{codes.Unauthenticated, "insufficient_user_authentication", true}
-	forbidden    = refusal{codes.PermissionDenied, "", false}
-	unavailable  = refusal{codes.Unavailable, "", false}
+	// served is no refusal to the client, but Envoy sends an answer of ours only where the code is not OK.
+	served      = refusal{codes.PermissionDenied, "", false}
+	forbidden   = refusal{codes.PermissionDenied, "", false}
+	unavailable = refusal{codes.Unavailable, "", false}
 )
 
 // refusals is the one table of what a refusal looks like.
 var refusals = map[policy.Reason]refusal{
+	policy.ReasonResourceMetadata:               served,
 	policy.ReasonInvalidRequest:                 badRequest,
 	policy.ReasonAmbiguousRequest:               badRequest,
 	policy.ReasonAmbiguousCredential:            badRequest,

@@ -10,6 +10,7 @@ func why(r policy.Reason) string {
 		policy.ReasonAllowed:                        "a valid token was shown, and every requirement holds",
 		policy.ReasonPreflight:                      "a CORS preflight, and the request that it announces has a rule",
 		policy.ReasonDryRun:                         "nothing is enforced on this host",
+		policy.ReasonResourceMetadata:               "the path is that of the metadata of a protected resource, which denied.resourceMetadata serves",
 		policy.ReasonInvalidRequest:                 "the method, the host or the path is missing or malformed, or the headers are too many",
 		policy.ReasonAmbiguousRequest:               "two servers could read the path, or a query parameter that a rule matches on, in two ways",
 		policy.ReasonInvalidScope:                   "the scope that the proxy states cannot be read",

@@ -19,7 +19,10 @@ func (l *Landing) Decide(enforced, dryRun Facts) Decision {
 		o = l.equip(&d, o, enforced)
 	}
 	d.Verdict = o.verdict()
-	if !o.allow {
+	switch {
+	case o.reason == ReasonResourceMetadata:
+		d.Document = &o.rule.policy.documents[o.rule.resource]
+	case !o.allow:
 		d.Refusal = l.Enforced.look(o)
 		switch o.reason {
 		case ReasonInsufficientScope:
@@ -79,7 +82,23 @@ func (l *Landing) judge(c *Candidate, f Facts) outcome {
 	if o := c.refusedWithoutToken(); o.reason != "" {
 		return o
 	}
-	return l.judgeToken(c, f)
+	o := l.judgeToken(c, f)
+	if o.allow {
+		if r := c.serves(); r != nil {
+			return outcome{reason: ReasonResourceMetadata, rule: r}
+		}
+	}
+	return o
+}
+
+// serves is the first rule that answers in place of the application; nil where none does.
+func (c *Candidate) serves() *rule {
+	for i := range c.hits {
+		if h := &c.hits[i]; h.rule.access == accessMetadata && !h.preflight {
+			return h.rule
+		}
+	}
+	return nil
 }
 
 // refusedWithoutToken is the refusal of a rule that no token can change; a zero outcome where there is none.

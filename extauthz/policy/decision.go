@@ -46,6 +46,10 @@ type Decision struct {
 	// ReasonInsufficientUserAuthentication.
 	StepUp *StepUp
 
+	// Document is what the client receives in place of the application's answer; set with ReasonResourceMetadata, with
+	// which Allow is false: the request goes no further.
+	Document *Document
+
 	// Refusal is the look of the answer where Allow is false; nil for the default look.
 	Refusal *Refusal
 
@@ -101,6 +105,8 @@ type Refusal struct {
 	Text string
 	// Realm of the challenge; empty for none.
 	Realm string
+	// Resources that challenges name the metadata of.
+	Resources []Resource
 	// Redirect to the login; nil for none.
 	Redirect *Redirect
 }

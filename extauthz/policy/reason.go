@@ -24,6 +24,10 @@ const (
 	ReasonDryRun Reason = "DryRun"
 )
 
+// ReasonResourceMetadata: Sallyport answers itself, with the metadata of a protected resource (RFC 9728). The request goes no
+// further, so the decision is not to allow it, and the status is 200.
+const ReasonResourceMetadata Reason = "ResourceMetadata"
+
 // Reasons to refuse a request before a rule is found.
 const (
 	// ReasonInvalidRequest: method, host or path is missing or malformed, or there are too many or too large headers.
@@ -104,7 +108,7 @@ const (
 func Reasons() []Reason {
 	return []Reason{
 		ReasonPublic, ReasonAnonymous, ReasonAllowed, ReasonPreflight, ReasonDryRun,
-		ReasonInvalidRequest, ReasonAmbiguousRequest, ReasonInvalidScope, ReasonScopeRequired, ReasonNoPolicy, ReasonNoRule,
+		ReasonResourceMetadata, ReasonInvalidRequest, ReasonAmbiguousRequest, ReasonInvalidScope, ReasonScopeRequired, ReasonNoPolicy, ReasonNoRule,
 		ReasonDenied, ReasonNotCompiled, ReasonSourceNotAllowed,
 		ReasonMissingToken, ReasonAmbiguousCredential, ReasonMalformedToken, ReasonUntrustedIssuer,
 		ReasonAlgorithmNotAllowed, ReasonUnknownKey, ReasonInvalidSignature, ReasonInvalidTokenType, ReasonInvalidAudience,
@@ -127,7 +131,7 @@ func (r Reason) Unauthenticated() bool {
 	return false
 }
 
-// Status is the HTTP status of a refusal for r, where nobody asks for another; 0 for reasons to allow.
+// Status is the HTTP status of the answer for r, where nobody asks for another; 0 for reasons to allow.
 func (r Reason) Status() int {
 	if r.Unauthenticated() {
 		return 401
@@ -135,6 +139,8 @@ func (r Reason) Status() int {
 	switch r {
 	case "", ReasonPublic, ReasonAnonymous, ReasonAllowed, ReasonPreflight, ReasonDryRun:
 		return 0
+	case ReasonResourceMetadata:
+		return 200
 	case ReasonInvalidRequest, ReasonAmbiguousRequest, ReasonAmbiguousCredential:
 		return 400
 	case ReasonKeysUnavailable, ReasonOverloaded, ReasonInternalError:

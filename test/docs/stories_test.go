@@ -26,7 +26,7 @@ func TestStoriesOfPages(t *testing.T) {
 			}
 		}
 	}
-	if run["docs/step-up.md"] != 1 {
+	if run["docs/step-up.md"] != 1 || run["docs/protected-resource-metadata.md"] != 1 {
 		t.Errorf("stories that were run: %v", run)
 	}
 }

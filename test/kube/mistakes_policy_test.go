@@ -62,7 +62,12 @@ func TestMistakesInPoliciesAreRefused(t *testing.T) {
 		{"an amr twice", requirement(`{stepUp: {amr: [otp, otp]}}`), "spec.rules[0].require.stepUp.amr[1]", "Duplicate value"},
 		{"a maxAge of nothing", requirement(`{stepUp: {maxAge: 0s}}`), "spec.rules[0].require.stepUp.maxAge", "must be whole seconds, at least 1s"},
 		{"a maxAge of parts of a second", requirement(`{stepUp: {maxAge: 1s500ms}}`), "spec.rules[0].require.stepUp.maxAge", "must be whole seconds, at least 1s"},
-		{"a step-up among alternatives", requirement(`{anyOf: [{stepUp: {acr: [a]}}]}`), "spec.rules[0].require.anyOf[0].stepUp", "unknown field"},
+		{"a resource without https", open(`denied: {resourceMetadata: {resources: ["http://example.com"]}}`), "spec.denied.resourceMetadata.resources[0]", "should match"},
+		{"a resource with a query", open(`denied: {resourceMetadata: {resources: ["https://example.com/a?b"]}}`), "spec.denied.resourceMetadata.resources[0]", "should match"},
+		{"a resource with a final slash", open(`denied: {resourceMetadata: {resources: ["https://example.com/a/"]}}`), "spec.denied.resourceMetadata.resources[0]", "should match"},
+		{"no resources", open(`denied: {resourceMetadata: {resources: []}}`), "spec.denied.resourceMetadata.resources", "should have at least 1 items"},
+		{"a scope with a space", open(`denied: {resourceMetadata: {scopes: ["a b"]}}`), "spec.denied.resourceMetadata.scopes[0]", "should match"},
+		{"a page that is no URL", open(`denied: {resourceMetadata: {resourceDocumentation: "ftp://a"}}`), "spec.denied.resourceMetadata.resourceDocumentation", "must be a URL that begins with https:// or http://"},
 		{"an unknown redirect for a step-up", open(`denied: {unauthenticated: {redirect: {url: "https://l", stepUp: Always}}}`), "spec.denied.unauthenticated.redirect.stepUp", `supported values: "Refuse", "Redirect"`},
 		{"an empty requirement of the policy", open(`require: {}`), "spec.require", "should have at least 1 properties"},
 	})
