@@ -86,7 +86,7 @@ func FuzzChallenge(f *testing.F) {
 		scopes := strings.Split(scope, " ")
 		want := map[string]string{"error": "insufficient_scope"}
 		if realm != "" && strings.IndexFunc(realm, func(r rune) bool { return r < 0x20 || r > 0x7e }) < 0 {
-			want["realm"] = realm
+			want["realm"], want["resource_metadata"] = realm, realm
 		}
 		valid := true // RFC 6749 §3.3
 		for _, s := range scopes {
@@ -95,7 +95,7 @@ func FuzzChallenge(f *testing.F) {
 		if valid {
 			want["scope"] = scope
 		}
-		got := (&params{realm: realm, oauth: "insufficient_scope", scopes: scopes}).bearer()
+		got := (&params{realm: realm, oauth: "insufficient_scope", scopes: scopes, resourceMetadata: realm}).bearer()
 		if strings.ContainsAny(got, "\r\n\x00") {
 			t.Fatalf("%q would break the header", got)
 		}

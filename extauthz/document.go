@@ -20,5 +20,8 @@ var documentHeaders = []policy.HeaderValue{
 func (c *check) document(a *answer) {
 	a.status = http.StatusOK
 	a.headers = append(a.headers, documentHeaders...)
+	if c.trusted != nil {
+		a.own("cache-control", "private, max-age=300") // another rule asked for a token, which a shared cache does not
+	}
 	a.body = c.decision.Document.Body
 }

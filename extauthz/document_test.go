@@ -2,6 +2,7 @@ package extauthz
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -14,7 +15,7 @@ import (
 const resourcePolicies = `
 kind: ClusterIdentityProvider
 metadata: {name: corp}
-spec: {issuer: "https://id.example.com", audiences: [api]}
+spec: {issuer: "https://id.example.com", audiences: [orders-api], algorithms: [ES256], keys: {inline: '%s'}}
 ---
 kind: AuthPolicy
 metadata: {name: p, namespace: shop}
@@ -32,13 +33,20 @@ spec:
     status: 401
     unauthenticated: {status: 401, redirect: {url: "https://login.example.com/"}}
     resourceMetadata: {resources: ["https://a.com", "https://a.com:8443/x", "https://a.com/x/y", "https://z.a.com/only"]}
+---
+kind: AuthPolicy
+metadata: {name: tied, namespace: shop}
+spec:
+  hosts: [a.com]
+  identityProviders: [{kind: ClusterIdentityProvider, name: corp}]
+  rules: [{name: tied, matches: [{path: {type: Exact, value: /.well-known/oauth-protected-resource/x/y}, methods: [GET, HEAD]}], access: Optional}]
 `
 
 // serveDocumented is the answer of a server with the resourcePolicies.
 func serveDocumented(t *testing.T, method, url string, headers ...string) (out, denied map[string]string, status, code int32, body string) {
 	t.Helper()
 	w := newWorld(t, nil)
-	snap, report := compileText(t, resourcePolicies, policy.Options{})
+	snap, report := compileText(t, fmt.Sprintf(resourcePolicies, worldJWKS(t)), policy.Options{})
 	for _, o := range report.Objects {
 		for _, p := range o.Problems {
 			if p.Severity == policy.SeverityError {
@@ -80,6 +88,19 @@ func TestDocument(t *testing.T) {
 		if d := cmp.Diff(wantDoc, doc); d != "" {
 			t.Error(d)
 		}
+	}
+}
+
+// TestDocumentBehindAToken: where another rule looks at tokens, the document is not for shared caches.
+func TestDocumentBehindAToken(t *testing.T) {
+	const url = "https://a.com/.well-known/oauth-protected-resource/x/y"
+	for _, header := range []string{"a: b", "authorization: Bearer " + mint(t, nil)} {
+		if _, h, status, _, _ := serveDocumented(t, "GET", url, header); status != 200 || h["cache-control"] != "private, max-age=300" {
+			t.Errorf("%d %v", status, h)
+		}
+	}
+	if verdict, _, status, _, body := serveDocumented(t, "GET", url, "authorization: Bearer x"); status != 401 || strings.Contains(body, "resource") {
+		t.Errorf("%d %v %s", status, verdict, body)
 	}
 }
 

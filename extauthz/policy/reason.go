@@ -24,9 +24,11 @@ const (
 	ReasonDryRun Reason = "DryRun"
 )
 
-// ReasonResourceMetadata: Sallyport answers itself, with the metadata of a protected resource (RFC 9728). The request goes no
-// further, so the decision is not to allow it, and the status is 200.
-const ReasonResourceMetadata Reason = "ResourceMetadata"
+// Reasons to answer in place of the application. The request goes no further, so the decision is not to allow it.
+const (
+	// ReasonResourceMetadata: the answer is the metadata of a protected resource (RFC 9728), with status 200.
+	ReasonResourceMetadata Reason = "ResourceMetadata"
+)
 
 // Reasons to refuse a request before a rule is found.
 const (
