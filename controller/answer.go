@@ -41,6 +41,8 @@ func verdict(v policy.Verdict, status int) string {
 		return "allow - " + string(v.Reason)
 	case v.Allow:
 		return "allow " + rule + " " + string(v.Reason)
+	case v.Reason == policy.ReasonResourceMetadata:
+		return fmt.Sprintf("answer %d %s %s", status, v.Reason, rule)
 	}
 	return strings.TrimSpace(fmt.Sprintf("deny %d %s %s", status, v.Reason, rule))
 }
@@ -58,7 +60,7 @@ func partsOf(want string) []string {
 
 // answerParts are the parts that an answer may have behind the verdict.
 func answerParts() []string {
-	return []string{"set", "remove", "token", "metadata", "scopes", "message", "body", "realm", "redirect", "dry-run"}
+	return []string{"set", "remove", "token", "metadata", "scopes", "step-up", "message", "body", "realm", "redirect", "resources", "document", "dry-run"}
 }
 
 // describe is one part of an answer; "-" where there is nothing to it.
@@ -88,6 +90,8 @@ func describe(d policy.Decision, part string) (text string, ok bool) {
 		}
 	case "scopes":
 		text = strings.Join(d.Scopes, " ")
+	case "step-up":
+		text = d.StepUp.String()
 	case "message":
 		text = d.Message
 	case "body":
@@ -97,6 +101,14 @@ func describe(d policy.Decision, part string) (text string, ok bool) {
 	case "redirect":
 		if refusal.Redirect != nil {
 			text = refusal.Redirect.URL
+		}
+	case "resources":
+		for _, r := range refusal.Resources {
+			text += " " + r.MetadataURL
+		}
+	case "document":
+		if d.Document != nil {
+			text = d.Document.Body
 		}
 	case "dry-run":
 		if d.DryRun != nil {

@@ -38,9 +38,9 @@ func TestDecodeSaysWhatIsWrongAndWhere(t *testing.T) {
 		{"misspelt field of a list", policyWith("    requires:\n      scopes: [a]\n"), []string{`f.yaml:17: spec.rules[1].requires: unknown field, did you mean "require"?`}},
 		{"other case", policyWith("    Require:\n      scopes: [a]\n"), []string{`f.yaml:17: spec.rules[1].Require: unknown field, did you mean "require"?`}},
 		{"unknown field without a like", policyWith("    require:\n      xyzzyplugh: [a]\n"), []string{
-			"f.yaml:18: spec.rules[1].require.xyzzyplugh: unknown field; there are anyOf, claims, expressions, groups, roles, scopes"}},
-		{"field of a later version", policyWith("    require:\n      stepUp: {acr: [x]}\n"), []string{
-			"f.yaml:18: spec.rules[1].require.stepUp: unknown field; there are anyOf, claims, expressions, groups, roles, scopes"}},
+			"f.yaml:18: spec.rules[1].require.xyzzyplugh: unknown field; there are anyOf, claims, expressions, groups, roles, scopes, stepUp"}},
+		{"field of a later version", policyWith("    require:\n      assurance: {level: 3}\n"), []string{
+			"f.yaml:18: spec.rules[1].require.assurance: unknown field; there are anyOf, claims, expressions, groups, roles, scopes, stepUp"}},
 		{"nested lists", policyWith("    require:\n      anyOf:\n      - groups: [ops]\n      - claims:\n        - claim: a\n          operator: In\n        - claim: b\n          operater: In\n"), []string{
 			`f.yaml:24: spec.rules[1].require.anyOf[1].claims[1].operater: unknown field, did you mean "operator"?`}},
 		{"all at once, in order", policyWith("    require:\n      scopes: orders\n      roles: {a: b}\n    mod: x\n    mode: [x]\n"), []string{

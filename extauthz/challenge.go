@@ -9,23 +9,39 @@ import (
 
 // challenge is the value of WWW-Authenticate; ok is false where there is none. A status that a policy changed gets
 // none, so that a hidden 404 betrays nothing; but for 401, which has one always (RFC 9110 §15.5.2), then without a code.
-func (c *check) challenge(row refusal, status int32, realm string) (value string, ok bool) {
+func (c *check) challenge(row refusal, status int32, look *policy.Refusal) (value string, ok bool) {
+	p := params{realm: look.Realm}
+	if c.req != nil && len(look.Resources) > 0 {
+		p.resourceMetadata = look.MetadataURL(c.req.Host(), c.req.Path())
+	}
 	switch {
 	case row.challenge && int(status) == c.decision.Reason.Status():
-		var scopes []string
-		if c.decision.Reason == policy.ReasonInsufficientScope {
-			scopes = c.decision.Scopes
+		p.oauth = row.oauth
+		switch c.decision.Reason {
+		case policy.ReasonInsufficientScope:
+			p.scopes = c.decision.Scopes
+		case policy.ReasonInsufficientUserAuthentication:
+			p.stepUp = c.decision.StepUp
 		}
-		return bearer(realm, row.oauth, scopes), true
+		return p.bearer(), true
 	case status == http.StatusUnauthorized:
-		return bearer(realm, "", nil), true
+		return p.bearer(), true
 	}
 	return "", false
 }
 
-// bearer writes the challenge of RFC 6750 §3. A realm, or scopes, that cannot be written as the RFCs have it are left
-// out: half of them would say something else.
-func bearer(realm, oauth string, scopes []string) string {
+// params are those of a challenge; what is empty is left out.
+type params struct {
+	realm, oauth string
+	scopes       []string
+	stepUp       *policy.StepUp
+	// resourceMetadata is a URL (RFC 9728 §5.1).
+	resourceMetadata string
+}
+
+// bearer writes the challenge of RFC 6750 §3 and RFC 9470 §3. What cannot be written as the RFCs have it is left out: half
+// of it would say something else.
+func (p *params) bearer() string {
 	var b strings.Builder
 	b.WriteString("Bearer")
 	sep := " "
@@ -35,14 +51,23 @@ func bearer(realm, oauth string, scopes []string) string {
 		writeQuoted(&b, value)
 		sep = ", "
 	}
-	if realm != "" && isPrintable(realm) {
-		param("realm=", realm)
+	if p.realm != "" && isPrintable(p.realm) {
+		param("realm=", p.realm)
 	}
-	if oauth != "" {
-		param("error=", oauth)
+	if p.oauth != "" {
+		param("error=", p.oauth)
 	}
-	if len(scopes) > 0 && areScopeTokens(scopes) {
-		param("scope=", strings.Join(scopes, " "))
+	if len(p.scopes) > 0 && areScopeTokens(p.scopes) {
+		param("scope=", strings.Join(p.scopes, " "))
+	}
+	if acr := p.stepUp.ACRValues(); acr != "" && isPrintable(acr) {
+		param("acr_values=", acr)
+	}
+	if age := p.stepUp.MaxAgeSeconds(); age != "" {
+		param("max_age=", age)
+	}
+	if p.resourceMetadata != "" && isPrintable(p.resourceMetadata) {
+		param("resource_metadata=", p.resourceMetadata)
 	}
 	return b.String()
 }

@@ -70,7 +70,7 @@ func TestBearer(t *testing.T) {
 		{"an empty scope", "", "insufficient_scope", []string{""}, `Bearer error="insufficient_scope"`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := bearer(tt.realm, tt.oauth, tt.scopes); got != tt.want {
+			if got := (&params{realm: tt.realm, oauth: tt.oauth, scopes: tt.scopes}).bearer(); got != tt.want {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}
 		})
@@ -86,7 +86,7 @@ func FuzzChallenge(f *testing.F) {
 		scopes := strings.Split(scope, " ")
 		want := map[string]string{"error": "insufficient_scope"}
 		if realm != "" && strings.IndexFunc(realm, func(r rune) bool { return r < 0x20 || r > 0x7e }) < 0 {
-			want["realm"] = realm
+			want["realm"], want["resource_metadata"] = realm, realm
 		}
 		valid := true // RFC 6749 §3.3
 		for _, s := range scopes {
@@ -95,7 +95,7 @@ func FuzzChallenge(f *testing.F) {
 		if valid {
 			want["scope"] = scope
 		}
-		got := bearer(realm, "insufficient_scope", scopes)
+		got := (&params{realm: realm, oauth: "insufficient_scope", scopes: scopes, resourceMetadata: realm}).bearer()
 		if strings.ContainsAny(got, "\r\n\x00") {
 			t.Fatalf("%q would break the header", got)
 		}

@@ -11,6 +11,10 @@ import (
 // denied is the answer that the client receives. It names no policy, and where the status was changed, to hide that
 // something exists, nothing else tells.
 func (c *check) denied(a *answer) {
+	if c.decision.Document != nil {
+		c.document(a)
+		return
+	}
 	look := c.decision.Refusal
 	if look == nil {
 		look = &policy.Refusal{}
@@ -30,7 +34,7 @@ func (c *check) denied(a *answer) {
 		a.own("location", c.location(r))
 		return
 	}
-	if value, ok := c.challenge(row, a.status, look.Realm); ok {
+	if value, ok := c.challenge(row, a.status, look); ok {
 		a.own("www-authenticate", value)
 	}
 	body, contentType := c.body(look, a.status)

@@ -34,6 +34,10 @@ func newDecisionLog(log logr.Logger, perSecond float64) *decisionLog {
 func (l *decisionLog) decided(c *check) {
 	d := &c.decision
 	switch {
+	case d.Document != nil:
+		if log := l.log.V(1); log.Enabled() {
+			log.Info("Request answered", l.pairs(c, &d.Verdict)...)
+		}
 	case !d.Allow:
 		l.refusal("Request refused", c, &d.Verdict)
 	case d.DryRun != nil && !d.DryRun.Allow:

@@ -16,6 +16,8 @@ func (c *check) redirected(r *policy.Redirect) bool {
 	switch {
 	case c.grpc || c.req == nil:
 		return false
+	case c.decision.Reason == policy.ReasonInsufficientUserAuthentication && !r.StepUp:
+		return false
 	case !r.HTMLOnly:
 		return true
 	}
@@ -26,17 +28,24 @@ func (c *check) redirected(r *policy.Redirect) bool {
 	return strings.Contains(strings.ToLower(accept), "text/html")
 }
 
-// location is the login, with the URL to return to.
+// location is the login, with the URL to return to, and with the login that the rule asks for (OpenID Connect Core
+// §3.1.2.1), which the decision has only where that is what is missing.
 func (c *check) location(r *policy.Redirect) string {
-	back := c.returnURL()
-	if r.ReturnParameter == "" || back == "" {
-		return r.URL
-	}
+	out := r.URL
 	sep := "?"
-	if strings.Contains(r.URL, "?") {
+	if strings.Contains(out, "?") {
 		sep = "&"
 	}
-	return r.URL + sep + r.ReturnParameter + "=" + url.QueryEscape(back)
+	param := func(name, value string) {
+		if name != "" && value != "" {
+			out += sep + name + "=" + url.QueryEscape(value)
+			sep = "&"
+		}
+	}
+	param("acr_values", c.decision.StepUp.ACRValues())
+	param("max_age", c.decision.StepUp.MaxAgeSeconds())
+	param(r.ReturnParameter, c.returnURL())
+	return out
 }
 
 // returnURL is that of the request, from parts that were looked at: the host is the one that the policy names, with the

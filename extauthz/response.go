@@ -14,7 +14,7 @@ const DecisionIDHeader = "x-sallyport-decision-id"
 type refusal struct {
 	// code of gRPC, in the CheckResponse; Envoy derives that of a gRPC caller from the status.
 	code codes.Code
-	// oauth is the error code of the challenge (RFC 6750 §3.1), "" for a challenge without one.
+	// oauth is the error code of the challenge (RFC 6750 §3.1, RFC 9470 §3), "" for a challenge without one.
 	oauth string
 	// challenge: the answer has WWW-Authenticate.
 	challenge bool
@@ -26,42 +26,47 @@ var (
 	noToken      = refusal{codes.Unauthenticated, "", true}
 	invalidToken = refusal{codes.Unauthenticated, "invalid_token", true}
 	insufficient = refusal{codes.PermissionDenied, "insufficient_scope", true}
-	forbidden    = refusal{codes.PermissionDenied, "", false}
-	unavailable  = refusal{codes.Unavailable, "", false}
+	stepUp       = refusal{codes.Unauthenticated, "insufficient_user_authentication", true}
+	// served is no refusal to the client, but Envoy sends an answer of ours only where the code is not OK.
+	served      = refusal{codes.PermissionDenied, "", false}
+	forbidden   = refusal{codes.PermissionDenied, "", false}
+	unavailable = refusal{codes.Unavailable, "", false}
 )
 
 // refusals is the one table of what a refusal looks like.
 var refusals = map[policy.Reason]refusal{
-	policy.ReasonInvalidRequest:        badRequest,
-	policy.ReasonAmbiguousRequest:      badRequest,
-	policy.ReasonAmbiguousCredential:   badRequest,
-	policy.ReasonInvalidScope:          forbidden,
-	policy.ReasonScopeRequired:         forbidden,
-	policy.ReasonNoPolicy:              forbidden,
-	policy.ReasonNoRule:                forbidden,
-	policy.ReasonDenied:                forbidden,
-	policy.ReasonNotCompiled:           forbidden,
-	policy.ReasonSourceNotAllowed:      forbidden,
-	policy.ReasonMissingToken:          noToken,
-	policy.ReasonMalformedToken:        invalidToken,
-	policy.ReasonUntrustedIssuer:       invalidToken,
-	policy.ReasonAlgorithmNotAllowed:   invalidToken,
-	policy.ReasonUnknownKey:            invalidToken,
-	policy.ReasonInvalidSignature:      invalidToken,
-	policy.ReasonInvalidTokenType:      invalidToken,
-	policy.ReasonInvalidAudience:       invalidToken,
-	policy.ReasonInvalidSubject:        invalidToken,
-	policy.ReasonTokenExpired:          invalidToken,
-	policy.ReasonTokenNotYetValid:      invalidToken,
-	policy.ReasonTokenTooOld:           invalidToken,
-	policy.ReasonClaimValidationFailed: invalidToken,
-	policy.ReasonInsufficientScope:     insufficient,
-	policy.ReasonInsufficientClaims:    insufficient,
-	policy.ReasonExpressionFailed:      insufficient,
-	policy.ReasonUpstreamValueInvalid:  forbidden,
-	policy.ReasonKeysUnavailable:       unavailable,
-	policy.ReasonOverloaded:            unavailable,
-	policy.ReasonInternalError:         unavailable,
+	policy.ReasonResourceMetadata:               served,
+	policy.ReasonInvalidRequest:                 badRequest,
+	policy.ReasonAmbiguousRequest:               badRequest,
+	policy.ReasonAmbiguousCredential:            badRequest,
+	policy.ReasonInvalidScope:                   forbidden,
+	policy.ReasonScopeRequired:                  forbidden,
+	policy.ReasonNoPolicy:                       forbidden,
+	policy.ReasonNoRule:                         forbidden,
+	policy.ReasonDenied:                         forbidden,
+	policy.ReasonNotCompiled:                    forbidden,
+	policy.ReasonSourceNotAllowed:               forbidden,
+	policy.ReasonMissingToken:                   noToken,
+	policy.ReasonMalformedToken:                 invalidToken,
+	policy.ReasonUntrustedIssuer:                invalidToken,
+	policy.ReasonAlgorithmNotAllowed:            invalidToken,
+	policy.ReasonUnknownKey:                     invalidToken,
+	policy.ReasonInvalidSignature:               invalidToken,
+	policy.ReasonInvalidTokenType:               invalidToken,
+	policy.ReasonInvalidAudience:                invalidToken,
+	policy.ReasonInvalidSubject:                 invalidToken,
+	policy.ReasonTokenExpired:                   invalidToken,
+	policy.ReasonTokenNotYetValid:               invalidToken,
+	policy.ReasonTokenTooOld:                    invalidToken,
+	policy.ReasonClaimValidationFailed:          invalidToken,
+	policy.ReasonInsufficientScope:              insufficient,
+	policy.ReasonInsufficientClaims:             insufficient,
+	policy.ReasonExpressionFailed:               insufficient,
+	policy.ReasonInsufficientUserAuthentication: stepUp,
+	policy.ReasonUpstreamValueInvalid:           forbidden,
+	policy.ReasonKeysUnavailable:                unavailable,
+	policy.ReasonOverloaded:                     unavailable,
+	policy.ReasonInternalError:                  unavailable,
 }
 
 // refusalOf is the row of r; a reason that is missing in the table is forbidden.

@@ -163,8 +163,22 @@ func decode[T any](t testing.TB, list *[]*T, doc string) {
 
 func compileWorld(t testing.TB, opts policy.Options) *policy.Snapshot {
 	t.Helper()
+	snap, report := compileText(t, fmt.Sprintf(worldPolicies, worldJWKS(t)), opts)
+	for _, o := range report.Objects {
+		for _, p := range o.Problems {
+			if p.Severity == policy.SeverityError {
+				t.Fatalf("%s: %s: %s", o.ObjectRef, p.Field, p.Message)
+			}
+		}
+	}
+	return snap
+}
+
+// compileText compiles policies and cluster providers, as they stand.
+func compileText(t testing.TB, text string, opts policy.Options) (*policy.Snapshot, policy.Report) {
+	t.Helper()
 	var objs policy.Objects
-	for doc := range strings.SplitSeq(fmt.Sprintf(worldPolicies, worldJWKS(t)), "\n---\n") {
+	for doc := range strings.SplitSeq(text, "\n---\n") {
 		var meta metav1.TypeMeta
 		if err := yaml.Unmarshal([]byte(doc), &meta); err != nil {
 			t.Fatal(err)
@@ -178,15 +192,7 @@ func compileWorld(t testing.TB, opts policy.Options) *policy.Snapshot {
 			t.Fatalf("kind %q", meta.Kind)
 		}
 	}
-	snap, report := new(policy.Compiler).Compile(objs, opts)
-	for _, o := range report.Objects {
-		for _, p := range o.Problems {
-			if p.Severity == policy.SeverityError {
-				t.Fatalf("%s: %s: %s", o.ObjectRef, p.Field, p.Message)
-			}
-		}
-	}
-	return snap
+	return new(policy.Compiler).Compile(objs, opts)
 }
 
 // world is a server with what one sees of it.

@@ -124,7 +124,7 @@ type AuthPolicySpec struct {
 	// Denied is what a client receives whose request is refused. A rule may differ.
 	//
 	// +optional
-	Denied *Denied `json:"denied,omitempty"`
+	Denied *PolicyDenied `json:"denied,omitempty"`
 }
 
 // TargetReference names an object that a policy is attached to.

@@ -13,6 +13,12 @@ type Requirements struct {
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=16
 	AnyOf []RequirementTerm `json:"anyOf,omitempty"`
+
+	// StepUp is how, and how recently, the user must have signed in, beside what else is required. A token that lacks
+	// nothing else is refused with 401 and the challenge of RFC 9470, so that the client can let the user sign in again.
+	//
+	// +optional
+	StepUp *StepUp `json:"stepUp,omitempty"`
 }
 
 // RequirementTerm is a set of requirements that must all hold.

@@ -89,8 +89,8 @@ const (
 type Denied struct {
 	DeniedResponse `json:",inline"`
 
-	// Unauthenticated is what differs for a missing or invalid token. Each field that is set here replaces the one
-	// beside it.
+	// Unauthenticated is what differs for a missing or invalid token, and where the user must sign in again (stepUp). Each
+	// field that is set here replaces the one beside it.
 	//
 	// +optional
 	Unauthenticated *UnauthenticatedResponse `json:"unauthenticated,omitempty"`
@@ -204,6 +204,14 @@ type Redirect struct {
 	// +optional
 	// +kubebuilder:default=HTML
 	OnlyFor *RedirectFor `json:"onlyFor,omitempty"`
+
+	// StepUp says what becomes of a browser whose token lacks nothing but what require.stepUp asks for. Refuse: the
+	// plain refusal. Redirect: it is sent to url, with the query parameters acr_values and max_age of the challenge, which
+	// the login must hand on to the provider; one that does not sends the browser back as it came, without end.
+	//
+	// +optional
+	// +kubebuilder:default=Refuse
+	StepUp *StepUpRedirect `json:"stepUp,omitempty"`
 }
 
 // RedirectFor is who is redirected.

@@ -82,6 +82,10 @@ func explain(ctx context.Context, out io.Writer, from []string, options policy.O
 	line("rule", rulePlace(listing, d.Verdict))
 	line("message", d.Message)
 	line("scopes", strings.Join(d.Scopes, " "))
+	line("step-up", d.StepUp.String())
+	if d.Document != nil {
+		line("document", d.Document.Body)
+	}
 	for _, h := range d.Set {
 		line("sets", h.Name+": "+h.Value)
 	}

@@ -19,10 +19,16 @@ func (l *Landing) Decide(enforced, dryRun Facts) Decision {
 		o = l.equip(&d, o, enforced)
 	}
 	d.Verdict = o.verdict()
-	if !o.allow {
+	switch {
+	case o.reason == ReasonResourceMetadata:
+		d.Document = &o.rule.policy.documents[o.rule.resource]
+	case !o.allow:
 		d.Refusal = l.Enforced.look(o)
-		if o.reason == ReasonInsufficientScope {
+		switch o.reason {
+		case ReasonInsufficientScope:
 			d.Scopes = o.rule.challenge()
+		case ReasonInsufficientUserAuthentication:
+			d.StepUp = o.rule.stepUp
 		}
 	}
 	if l.DryRun.says() {
@@ -76,7 +82,23 @@ func (l *Landing) judge(c *Candidate, f Facts) outcome {
 	if o := c.refusedWithoutToken(); o.reason != "" {
 		return o
 	}
-	return l.judgeToken(c, f)
+	o := l.judgeToken(c, f)
+	if o.allow {
+		if r := c.serves(); r != nil {
+			return outcome{reason: ReasonResourceMetadata, rule: r}
+		}
+	}
+	return o
+}
+
+// serves is the first rule that answers in place of the application; nil where none does.
+func (c *Candidate) serves() *rule {
+	for i := range c.hits {
+		if h := &c.hits[i]; h.rule.access == accessMetadata && !h.preflight {
+			return h.rule
+		}
+	}
+	return nil
 }
 
 // refusedWithoutToken is the refusal of a rule that no token can change; a zero outcome where there is none.
@@ -155,6 +177,9 @@ func (r *rule) judge(vars *variables) outcome {
 		if u := q.check(vars); u.reason != "" {
 			return outcome{reason: u.reason, rule: r, message: u.message}
 		}
+	}
+	if r.stepUp != nil && !r.stepUp.holds(vars.identity, vars.now) {
+		return outcome{reason: ReasonInsufficientUserAuthentication, rule: r}
 	}
 	return outcome{}
 }

@@ -42,6 +42,14 @@ type Decision struct {
 	// Scopes that the refusing rule asks for, for the challenge (RFC 6750 §3.1); set with ReasonInsufficientScope.
 	Scopes []string
 
+	// StepUp is the login that the refusing rule asks for, for the challenge (RFC 9470 §3); set with
+	// ReasonInsufficientUserAuthentication.
+	StepUp *StepUp
+
+	// Document is what the client receives in place of the application's answer; set with ReasonResourceMetadata, with
+	// which Allow is false: the request goes no further.
+	Document *Document
+
 	// Refusal is the look of the answer where Allow is false; nil for the default look.
 	Refusal *Refusal
 
@@ -97,6 +105,8 @@ type Refusal struct {
 	Text string
 	// Realm of the challenge; empty for none.
 	Realm string
+	// Resources that challenges name the metadata of.
+	Resources []Resource
 	// Redirect to the login; nil for none.
 	Redirect *Redirect
 }
@@ -121,4 +131,6 @@ type Redirect struct {
 	ReturnParameter string
 	// HTMLOnly leaves the redirect to GET and HEAD requests that accept text/html.
 	HTMLOnly bool
+	// StepUp redirects also where the user must sign in again, or better, and tells the login how.
+	StepUp bool
 }

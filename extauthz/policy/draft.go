@@ -19,6 +19,8 @@ const (
 	accessOptional
 	accessToken // a valid token, and what is required of it
 	accessDenied
+	// accessMetadata is that of rules that answer in place of the application.
+	accessMetadata
 )
 
 // draft is what a policy alone says, without what it refers to. It is immutable, and reused while the policy stays.
@@ -36,6 +38,9 @@ type draft struct {
 	paths     pathOptions
 	require   *requirements
 	rules     []*ruleDraft
+	// wellKnown are rules that serve the metadata of resources, which nobody wrote; metadata is nil where there are none.
+	wellKnown []*ruleDraft
+	metadata  *resourceMetadata
 	upstream  upstream
 	look      look
 	problems  problems
@@ -54,6 +59,8 @@ type ruleDraft struct {
 	at      *field.Path
 	access  access
 	require *requirements
+	// stepUp of the rule and of its policy; nil for none.
+	stepUp  *StepUp
 	from    *from
 	matches []match
 	// providers by name; nil for all of the policy.
@@ -64,6 +71,8 @@ type ruleDraft struct {
 	// unreadable: a match cannot be read, so nobody knows what the rule claims; the hosts of its policy refuse.
 	unreadable bool
 	look       look
+	// resource that a rule of accessMetadata serves, by its place.
+	resource int
 }
 
 // drafter compiles one policy.
@@ -92,7 +101,12 @@ func compileDraft(in *v1alpha1.AuthPolicy, undecoded []UndecodedField, opts *Opt
 	before := d.p().errors
 	d.out.upstream = compileUpstream(in.Spec.Upstream, env.request, at.Child("upstream"), d.p())
 	d.out.upstream.broken = d.p().errors > before
-	d.out.look = compileLook(in.Spec.Denied, look{}, at.Child("denied"), d.p())
+	if denied := in.Spec.Denied; denied != nil {
+		d.out.look = compileLook(&denied.Denied, look{}, at.Child("denied"), d.p())
+		if denied.ResourceMetadata != nil {
+			d.resources(denied.ResourceMetadata, at.Child("denied", "resourceMetadata"))
+		}
+	}
 	if len(in.Spec.Rules) == 0 {
 		d.p().required(at.Child("rules"), "without a rule every request to these hosts is refused; to refuse on purpose, write a rule with access: Denied")
 	}
@@ -115,6 +129,9 @@ func (d *drafter) closeUndecoded(rules *field.Path) {
 		})
 		for j, r := range d.out.rules {
 			r.broken = r.broken || i < 0 || i == j
+		}
+		for _, r := range d.out.wellKnown {
+			r.broken = r.broken || i < 0
 		}
 	}
 }
@@ -216,6 +233,7 @@ func (d *drafter) rule(i int, at *field.Path) {
 		c := requirementCompiler{env: d.env.request, captures: commonCaptures(r.matches), problems: d.p()}
 		r.require = c.compile(in.Require, at.Child("require"))
 	}
+	r.stepUp = d.stepUp(r, at.Child("require", "stepUp", "acr"))
 	r.from = compileFrom(in.From, d.out.ref.Namespace, d.opts, at.Child("from"), d.p())
 	for j, name := range in.IdentityProviders {
 		if !slices.ContainsFunc(d.spec.IdentityProviders, func(ref v1alpha1.IdentityProviderReference) bool { return ref.Name == name }) {

@@ -136,5 +136,13 @@ func compileRedirect(in *v1alpha1.Redirect, at *field.Path, p *problems) *Redire
 		p.invalid(at.Child("onlyFor"), string(v), "is not known: must be HTML or Any")
 		return nil
 	}
+	switch v := valueOr(in.StepUp, v1alpha1.StepUpRefuse); v {
+	case v1alpha1.StepUpRedirectToLogin:
+		out.StepUp = true
+	case v1alpha1.StepUpRefuse:
+	default:
+		p.invalid(at.Child("stepUp"), string(v), "is not known: must be Refuse or Redirect")
+		return nil
+	}
 	return out
 }

@@ -18,6 +18,8 @@ type match struct {
 	methods []string
 	headers []valueMatch
 	query   []valueMatch
+	// host that the match is about alone; empty for every host of the table.
+	host string
 	// captures of the pattern, by name.
 	captures []capture
 	// rank orders the matches of one pattern: names methods, then headers, then query parameters.
@@ -56,7 +58,7 @@ func (m *match) capture(p *path, name string) (string, bool) {
 // fits tells whether method, headers and query of req are as the match wants them. ambiguous is true where a query
 // parameter that it asks for could be read in two ways.
 func (m *match) fits(req *Request, method string) (fits, ambiguous bool) {
-	if len(m.methods) > 0 && !slices.Contains(m.methods, method) {
+	if len(m.methods) > 0 && !slices.Contains(m.methods, method) || m.host != "" && m.host != req.host {
 		return false, false
 	}
 	for i := range m.headers {
@@ -110,16 +112,21 @@ func compileMatch(m *v1alpha1.RouteMatch, o pathOptions, at *field.Path, p *prob
 			out.captures = append(out.captures, capture{s.name, i})
 		}
 	}
-	named := uint32(0)
-	if len(out.methods) > 0 {
-		named = 1
-	}
-	const most = 1<<15 - 1
-	out.rank = named<<30 | uint32(min(len(m.Headers), most))<<15 | uint32(min(len(m.QueryParams), most))
+	out.rank = rankOf(len(out.methods) > 0, len(m.Headers), len(m.QueryParams))
 	if p.errors > before {
 		out.methods, out.headers, out.query = nil, nil, nil
 	}
 	return out, ok
+}
+
+// rankOf is the rank of a match that names methods, or not, and so many headers and query parameters.
+func rankOf(methods bool, headers, query int) uint32 {
+	named := uint32(0)
+	if methods {
+		named = 1
+	}
+	const most = 1<<15 - 1
+	return named<<30 | uint32(min(headers, most))<<15 | uint32(min(query, most))
 }
 
 func pathValue(m *v1alpha1.PathMatch) string {

@@ -33,6 +33,9 @@ type joined struct {
 	// references are what the entries of spec.identityProviders led to.
 	references []reference
 	rules      []*rule
+	// wellKnown are those of the draft, and documents what they serve.
+	wellKnown []*rule
+	documents []Document
 	// sources are the places where a token of any of its providers may stand, where the policy removes tokens; else none.
 	sources []token.Source
 	// problems of the draft and of what it refers to.
@@ -52,6 +55,14 @@ type policy struct {
 	kept *keptPolicy
 	// toldAlone: what is wrong with the hosts that it has alone is among the problems.
 	toldAlone bool
+}
+
+// allRules are the rules of the policy, and before them those that nobody wrote.
+func (p *joined) allRules() []*rule {
+	if len(p.wellKnown) == 0 {
+		return p.rules
+	}
+	return slices.Concat(p.wellKnown, p.rules)
 }
 
 // compare is the order of policies: by namespace, then name. It depends on nothing else, so that it is the same in every
@@ -113,6 +124,12 @@ func join(d *draft, dir *directory) *joined {
 			r.believe(refs)
 		}
 		p.rules = append(p.rules, r)
+	}
+	if d.metadata != nil {
+		p.documents = d.documents(refs)
+		for _, rd := range d.wellKnown {
+			p.wellKnown = append(p.wellKnown, &rule{ruleDraft: rd, policy: p, closed: rd.broken})
+		}
 	}
 	return p
 }

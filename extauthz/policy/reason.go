@@ -24,6 +24,12 @@ const (
 	ReasonDryRun Reason = "DryRun"
 )
 
+// Reasons to answer in place of the application. The request goes no further, so the decision is not to allow it.
+const (
+	// ReasonResourceMetadata: the answer is the metadata of a protected resource (RFC 9728), with status 200.
+	ReasonResourceMetadata Reason = "ResourceMetadata"
+)
+
 // Reasons to refuse a request before a rule is found.
 const (
 	// ReasonInvalidRequest: method, host or path is missing or malformed, or there are too many or too large headers.
@@ -84,6 +90,8 @@ const (
 	ReasonInsufficientClaims Reason = "InsufficientClaims"
 	// ReasonExpressionFailed: an expression is false, or could not be evaluated.
 	ReasonExpressionFailed Reason = "ExpressionFailed"
+	// ReasonInsufficientUserAuthentication: the user must sign in again, or better (RFC 9470).
+	ReasonInsufficientUserAuthentication Reason = "InsufficientUserAuthentication"
 	// ReasonUpstreamValueInvalid: a value for an upstream header cannot be written safely.
 	ReasonUpstreamValueInvalid Reason = "UpstreamValueInvalid"
 	// ReasonKeysUnavailable: the keys of the provider could not be had.
@@ -102,29 +110,30 @@ const (
 func Reasons() []Reason {
 	return []Reason{
 		ReasonPublic, ReasonAnonymous, ReasonAllowed, ReasonPreflight, ReasonDryRun,
-		ReasonInvalidRequest, ReasonAmbiguousRequest, ReasonInvalidScope, ReasonScopeRequired, ReasonNoPolicy, ReasonNoRule,
+		ReasonResourceMetadata, ReasonInvalidRequest, ReasonAmbiguousRequest, ReasonInvalidScope, ReasonScopeRequired, ReasonNoPolicy, ReasonNoRule,
 		ReasonDenied, ReasonNotCompiled, ReasonSourceNotAllowed,
 		ReasonMissingToken, ReasonAmbiguousCredential, ReasonMalformedToken, ReasonUntrustedIssuer,
 		ReasonAlgorithmNotAllowed, ReasonUnknownKey, ReasonInvalidSignature, ReasonInvalidTokenType, ReasonInvalidAudience,
 		ReasonInvalidSubject, ReasonTokenExpired, ReasonTokenNotYetValid, ReasonTokenTooOld, ReasonClaimValidationFailed,
-		ReasonInsufficientScope, ReasonInsufficientClaims, ReasonExpressionFailed, ReasonUpstreamValueInvalid,
+		ReasonInsufficientScope, ReasonInsufficientClaims, ReasonExpressionFailed,
+		ReasonInsufficientUserAuthentication, ReasonUpstreamValueInvalid,
 		ReasonKeysUnavailable, ReasonOverloaded, ReasonInternalError,
 	}
 }
 
-// Unauthenticated tells whether r is a refusal for want of a valid token: the answer is 401 then, and the part
-// unauthenticated of denied applies.
+// Unauthenticated tells whether r is a refusal for want of a valid token, or of one from a better or newer login: the
+// answer is 401 then, and the part unauthenticated of denied applies.
 func (r Reason) Unauthenticated() bool {
 	switch r {
 	case ReasonMissingToken, ReasonMalformedToken, ReasonUntrustedIssuer, ReasonAlgorithmNotAllowed, ReasonUnknownKey,
 		ReasonInvalidSignature, ReasonInvalidTokenType, ReasonInvalidAudience, ReasonInvalidSubject, ReasonTokenExpired,
-		ReasonTokenNotYetValid, ReasonTokenTooOld, ReasonClaimValidationFailed:
+		ReasonTokenNotYetValid, ReasonTokenTooOld, ReasonClaimValidationFailed, ReasonInsufficientUserAuthentication:
 		return true
 	}
 	return false
 }
 
-// Status is the HTTP status of a refusal for r, where nobody asks for another; 0 for reasons to allow.
+// Status is the HTTP status of the answer for r, where nobody asks for another; 0 for reasons to allow.
 func (r Reason) Status() int {
 	if r.Unauthenticated() {
 		return 401
@@ -132,6 +141,8 @@ func (r Reason) Status() int {
 	switch r {
 	case "", ReasonPublic, ReasonAnonymous, ReasonAllowed, ReasonPreflight, ReasonDryRun:
 		return 0
+	case ReasonResourceMetadata:
+		return 200
 	case ReasonInvalidRequest, ReasonAmbiguousRequest, ReasonAmbiguousCredential:
 		return 400
 	case ReasonKeysUnavailable, ReasonOverloaded, ReasonInternalError:

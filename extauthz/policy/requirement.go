@@ -17,6 +17,8 @@ import (
 type requirements struct {
 	term
 	anyOf []term
+	// stepUp is not among what check looks at: it is asked last, of the rule and its policy together.
+	stepUp *StepUp
 	// broken: something here does not compile, and nothing satisfies it.
 	broken bool
 }
@@ -218,7 +220,10 @@ func (c *requirementCompiler) compile(in *v1alpha1.Requirements, at *field.Path)
 		}
 		out.anyOf = append(out.anyOf, c.term(&in.AnyOf[i], at.Child("anyOf").Index(i)))
 	}
-	if isEmptyTerm(&in.RequirementTerm) && len(in.AnyOf) == 0 {
+	if in.StepUp != nil {
+		out.stepUp = compileStepUp(in.StepUp, at.Child("stepUp"), c.problems)
+	}
+	if isEmptyTerm(&in.RequirementTerm) && len(in.AnyOf) == 0 && in.StepUp == nil {
 		c.problems.required(at, "say what is required, or access: Authenticated for any valid token")
 	}
 	return out

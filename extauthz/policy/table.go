@@ -50,7 +50,7 @@ func newTable(policies []*joined, all bool) *table {
 		t.preflight = t.preflight || p.preflight
 		t.open = t.open && p.draft.dryRun
 		enforced = enforced || !p.draft.dryRun
-		for _, r := range p.rules {
+		for _, r := range p.allRules() {
 			t.dry = t.dry || r.dryRun
 			if r.dryRun && !all {
 				continue

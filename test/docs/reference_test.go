@@ -64,6 +64,7 @@ func TestEnumsOfThePages(t *testing.T) {
 			v1alpha1.ClaimDoesNotExist, v1alpha1.ClaimMatches,
 			v1alpha1.TokenForward, v1alpha1.TokenRemove, v1alpha1.DeniedBodyProblemJSON, v1alpha1.DeniedBodyText,
 			v1alpha1.DeniedBodyEmpty, v1alpha1.RedirectForHTML, v1alpha1.RedirectForAny,
+			v1alpha1.StepUpRefuse, v1alpha1.StepUpRedirectToLogin,
 			v1alpha1.ConditionAccepted, v1alpha1.ConditionResolvedRefs, v1alpha1.ConditionProgrammed, v1alpha1.ConditionOverlap,
 			v1alpha1.ReasonInvalid, v1alpha1.ReasonHostConflict, v1alpha1.ReasonRefNotFound, v1alpha1.ReasonRefNotPermitted,
 			v1alpha1.ReasonRefInvalid, v1alpha1.ReasonRulesClosed, v1alpha1.ReasonNotAccepted,

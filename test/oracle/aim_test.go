@@ -50,6 +50,7 @@ func (d drawer) aim(w *world, q *question) {
 		if len(need.AnyOf) > 0 {
 			d.aimTerm(q, one(d, need.AnyOf...), captured, miss)
 		}
+		d.aimStepUp(q, need.StepUp, miss)
 	}
 }
 
@@ -166,9 +167,12 @@ func (d drawer) plain() *world {
 		return w
 	}
 	r.Require, p.Spec.Require, r.From = &v1alpha1.Requirements{}, nil, nil
-	if d.rarely(6) {
+	switch d.IntN(12) {
+	case 0, 1:
 		r.Require.Scopes = []string{"s1", "s2"}
-	} else {
+	case 2:
+		r.Require.StepUp = d.stepUp()
+	default:
 		c := d.claim(captured)
 		switch c.Operator {
 		case v1alpha1.ClaimHasAll:

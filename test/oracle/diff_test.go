@@ -66,6 +66,7 @@ func TestDifferential(t *testing.T) {
 		"Public", "Anonymous", "Allowed", "Preflight", "DryRun", "AmbiguousRequest", "NoPolicy", "NoRule", "Denied",
 		"NotCompiled", "SourceNotAllowed", "MissingToken", "UntrustedIssuer", "InvalidSignature", "InvalidAudience",
 		"TokenExpired", "ClaimValidationFailed", "InsufficientScope", "InsufficientClaims", "ExpressionFailed",
+		"InsufficientUserAuthentication",
 	} {
 		if seen[reason] == 0 && n >= 25_000 {
 			t.Errorf("%s did not come up in %d", reason, compared)

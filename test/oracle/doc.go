@@ -3,7 +3,7 @@
 //
 // It tries every rule one by one, looks nothing up and keeps nothing, and shares no code with package policy but the
 // types of the API and the claims of a token. It has three parts and a joint, to be read beside the text. The numbers are
-// lines of code, without comments: each part can be read at one sitting, and all together have 1580.
+// lines of code, without comments: each part can be read at one sitting, and all together have 1620.
 //
 //	oracle_test.go   the joint, 180: one rule of meaning; Levels, and how their answers join; DryRun; preflight
 //
@@ -11,8 +11,9 @@
 //	land_test.go     patterns that decide, methods, headers, query
 //	path_test.go     how a path and a pattern are read
 //
-//	What a rule asks for (§2), the token and the order of refusals (§4, steps 4 to 11), 460
+//	What a rule asks for (§2), the token and the order of refusals (§4, steps 4 to 11), 500
 //	require_test.go  requirements, expressions, and what does not compile
+//	stepup_test.go   how and when the user signed in
 //	token_test.go    whose tokens are believed, from, and which refusal is said
 //
 //	Who may speak for a request (§2), 570

@@ -202,6 +202,12 @@ func (d drawer) requirements(captured bool) *v1alpha1.Requirements {
 			r.AnyOf = append(r.AnyOf, d.term(captured))
 		}
 	}
+	if d.rarely(5) {
+		r.StepUp = d.stepUp()
+		if d.rarely(2) {
+			r.RequirementTerm, r.AnyOf = v1alpha1.RequirementTerm{}, nil
+		}
+	}
 	if d.rarely(60) {
 		r = &v1alpha1.Requirements{}
 	}
@@ -313,6 +319,9 @@ func (d drawer) token(q *question) {
 		if d.rarely(2) {
 			q.claims[name] = odd()
 		}
+	}
+	if !d.rarely(4) {
+		d.login(q)
 	}
 	if d.rarely(20) {
 		q.claims["exp"] = json.Number("1000000000")

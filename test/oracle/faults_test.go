@@ -209,6 +209,7 @@ func TestOracleFindsFaults(t *testing.T) {
 		}
 	}
 	find(faults, drawer.byHost)
+	find(stepUpFaults, drawer.byHost)
 	find(attachFaults, drawer.inCluster)
 }
 
@@ -295,6 +296,7 @@ func TestEveryFeatureDecides(t *testing.T) {
 		}
 	}
 	count(faults, drawer.byHost)
+	count(stepUpFaults, drawer.byHost)
 	count(attachFaults, drawer.inCluster)
 }
 

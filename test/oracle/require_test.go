@@ -186,7 +186,7 @@ func (v view) broken(c *claim) bool {
 	if (r.Access == nil) == (r.Require == nil) || r.Access != nil && !slices.Contains([]string{"Public", "Optional", "Authenticated", "Denied"}, string(*r.Access)) {
 		return true
 	}
-	if slices.ContainsFunc(v.siblings(c), func(o *claim) bool { return o.unfit }) {
+	if c.stepUpsApart() || slices.ContainsFunc(v.siblings(c), func(o *claim) bool { return o.unfit }) {
 		return true
 	}
 	for _, name := range r.IdentityProviders {
@@ -240,7 +240,10 @@ func (v view) captures(c *claim) []string {
 
 // requireBroken tells whether a requirement does not compile, where paths capture these names.
 func (v view) requireBroken(r *v1alpha1.Requirements, captures []string) bool {
-	if isEmpty(r.RequirementTerm) && len(r.AnyOf) == 0 || slices.ContainsFunc(r.AnyOf, isEmpty) {
+	if r.StepUp != nil && stepUpBroken(r.StepUp) {
+		return true
+	}
+	if isEmpty(r.RequirementTerm) && len(r.AnyOf) == 0 && r.StepUp == nil || slices.ContainsFunc(r.AnyOf, isEmpty) {
 		return true
 	}
 	for _, t := range append([]v1alpha1.RequirementTerm{r.RequirementTerm}, r.AnyOf...) {

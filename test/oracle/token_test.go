@@ -196,6 +196,9 @@ func (v view) refuses(c *claim, q *question) string {
 			return reason
 		}
 	}
+	if slices.ContainsFunc(c.stepUps(), func(s *v1alpha1.StepUp) bool { return !q.signedIn(s) }) {
+		return "InsufficientUserAuthentication"
+	}
 	return ""
 }
 
