@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -62,6 +64,7 @@ func TestKeysOutliveTheirProvider(t *testing.T) {
 	if err := issuer.Close(); err != nil {
 		t.Fatal(err)
 	}
+	holdPort(t, strings.TrimPrefix(issuer.URL(), "http://"))
 	c.applyObject(t, providerOf(issuer, "moved", time.Hour, "11s"))
 	if err := c.Delete(t.Context(), &v1alpha1.IdentityProvider{ObjectMeta: metaOf("anew")}); err != nil {
 		t.Fatal(err)
@@ -106,6 +109,25 @@ func TestKeysOutliveTheirProvider(t *testing.T) {
 	if got := fourth.ask(t, "lasting", token); got != "Allowed" {
 		t.Errorf("after the hand-over: %s", got)
 	}
+}
+
+// holdPort keeps the port of a server that is gone, and cuts every connection, so that no other test's server gets it.
+func holdPort(t *testing.T, address string) {
+	t.Helper()
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			conn.Close()
+		}
+	}()
 }
 
 // providerOf is one of its own place, which is another's as soon as a time in it is another.
