@@ -228,6 +228,10 @@ func wantedBySpec(out map[referenceKey]bool, spec *v1alpha1.IdentityProviderSpec
 	if spec.TLS != nil {
 		want(kindConfigMap, &spec.TLS.CAConfigMapKeyRef)
 	}
+	if spec.Introspection != nil {
+		want(kindSecret, spec.Introspection.ClientSecretRef)
+		want(kindSecret, spec.Introspection.PrivateKeyRef)
+	}
 }
 
 func addReference(to *policy.Objects, in client.Object) {

@@ -133,6 +133,10 @@ func tokenError(r policy.Reason) error {
 		return token.ErrTooOld
 	case policy.ReasonKeysUnavailable:
 		return token.ErrKeysUnavailable
+	case policy.ReasonTokenInactive:
+		return token.ErrInactive
+	case policy.ReasonIntrospectionUnavailable:
+		return token.ErrIntrospection
 	}
 	return nil
 }

@@ -210,13 +210,13 @@ func (s *Server) decide(ctx context.Context, snap *policy.Snapshot, c *check) {
 func (s *Server) walk(ctx context.Context, snap *policy.Snapshot, c *check) {
 	land := snap.Lookup(c.req)
 	c.trusted = land.Enforced.Trusted()
-	enforced := s.facts(ctx, c, c.trusted)
-	dryRun := s.facts(ctx, c, land.DryRun.Trusted())
+	enforced := s.facts(ctx, c, c.trusted, false)
+	dryRun := s.facts(ctx, c, land.DryRun.Trusted(), true)
 	c.decision = land.Decide(enforced, dryRun)
 }
 
-// facts looks at the token that c shows to trusted.
-func (s *Server) facts(ctx context.Context, c *check, trusted []*token.Provider) policy.Facts {
+// facts looks at the token that c shows to trusted. tryOut: it is for rules that are only tried out, for which nobody waits.
+func (s *Server) facts(ctx context.Context, c *check, trusted []*token.Provider, tryOut bool) policy.Facts {
 	f := policy.Facts{Now: c.start}
 	if trusted == nil {
 		return f
@@ -227,6 +227,9 @@ func (s *Server) facts(ctx context.Context, c *check, trusted []*token.Provider)
 		return f
 	}
 	f.Identity, f.Err = s.cfg.Verifier.Verify(ctx, cred, trusted)
+	if f.Err != nil {
+		s.introspect(ctx, &f, cred, trusted, tryOut)
+	}
 	if f.Identity == nil && f.Err == nil {
 		// Without either, a token that was shown would count as none.
 		f.Err = token.ErrMalformed

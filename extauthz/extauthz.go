@@ -58,6 +58,8 @@ type Config struct {
 	Snapshot *atomic.Pointer[policy.Snapshot]
 	// Verifier of tokens.
 	Verifier Verifier
+	// Introspector of opaque tokens; nil refuses them.
+	Introspector Introspector
 	// CacheStats of the verifier, for the metrics; nil leaves these out.
 	CacheStats func() (entries int, bytes int64, hits, misses uint64)
 	// Ready says what is still missing; nil for nothing beside the snapshot.

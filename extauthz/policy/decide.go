@@ -25,7 +25,7 @@ func (l *Landing) Decide(enforced, dryRun Facts) Decision {
 			d.Scopes = o.rule.challenge()
 		}
 	}
-	if l.DryRun.says() {
+	if l.DryRun.says() && !dryRun.Unknown {
 		v := l.judge(&l.DryRun, dryRun).verdict()
 		d.DryRun = &v
 	}

@@ -205,6 +205,10 @@ func (r *rule) believe(refs []*trusted) {
 				r.policy.problems.invalid(r.at.Child("identityProviders"), "", fmt.Sprintf("%s and %s have the same issuer; a rule can believe one of them: name it in identityProviders", o.ref, t.ref))
 				r.closed = true
 			}
+			if o.token.AskedBeside(t.token) {
+				r.policy.problems.invalid(r.at.Child("identityProviders"), "", fmt.Sprintf("%s and %s both introspect what stands at the same place; a rule cannot tell whose an opaque token is: name one of them in identityProviders, or give them different tokenSources", o.ref, t.ref))
+				r.closed = true
+			}
 		}
 		r.providers = append(r.providers, *t)
 		r.tokens = append(r.tokens, t.token)

@@ -34,6 +34,8 @@ type providerCompiler struct {
 	env  *environment
 	out  *provider
 	fp   *fingerprint
+	// fetching is how anything of the provider is fetched; nil until keys has read it.
+	fetching *token.Remote
 }
 
 func compileProvider(s *providerSource, undecoded []UndecodedField, refs *references, env *environment) *provider {
@@ -60,6 +62,7 @@ func compileProvider(s *providerSource, undecoded []UndecodedField, refs *refere
 	t.Roles = c.claimPath(m.Roles, "roles", mappings.Child("roles"))
 	t.Groups = c.claimPath(m.Groups, "groups", mappings.Child("groups"))
 	c.keys(t, at)
+	t.Introspection = c.introspection(at)
 	c.out.rules = compileExpressions(env.provider, s.spec.ClaimValidationRules, at.Child("claimValidationRules"), c.p())
 	c.out.serves = c.allowedNamespaces(at.Child("allowedNamespaces"))
 	if c.p().errors == 0 {

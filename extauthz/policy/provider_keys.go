@@ -29,6 +29,7 @@ func (c *providerCompiler) keys(t *token.Provider, spec *field.Path) {
 		return
 	}
 	remote := c.remote(spec)
+	c.fetching = remote
 	switch {
 	case k.Discovery != nil:
 		c.url(c.spec.Issuer, spec.Child("issuer"))

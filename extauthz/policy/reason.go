@@ -74,6 +74,8 @@ const (
 	ReasonTokenNotYetValid Reason = "TokenNotYetValid"
 	// ReasonTokenTooOld: the token lives longer than maxTokenAge.
 	ReasonTokenTooOld Reason = "TokenTooOld"
+	// ReasonTokenInactive: the provider was asked, and says that the token is none, or no longer.
+	ReasonTokenInactive Reason = "TokenInactive"
 	// ReasonClaimValidationFailed: a claimValidationRule of the provider does not hold.
 	ReasonClaimValidationFailed Reason = "ClaimValidationFailed"
 	// ReasonInsufficientScope: the token lacks a scope.
@@ -86,6 +88,8 @@ const (
 	ReasonUpstreamValueInvalid Reason = "UpstreamValueInvalid"
 	// ReasonKeysUnavailable: the keys of the provider could not be had.
 	ReasonKeysUnavailable Reason = "KeysUnavailable"
+	// ReasonIntrospectionUnavailable: the provider could not be asked about an opaque token.
+	ReasonIntrospectionUnavailable Reason = "IntrospectionUnavailable"
 )
 
 // Reasons of the server to refuse a request.
@@ -104,9 +108,9 @@ func Reasons() []Reason {
 		ReasonDenied, ReasonNotCompiled, ReasonSourceNotAllowed,
 		ReasonMissingToken, ReasonAmbiguousCredential, ReasonMalformedToken, ReasonUntrustedIssuer,
 		ReasonAlgorithmNotAllowed, ReasonUnknownKey, ReasonInvalidSignature, ReasonInvalidTokenType, ReasonInvalidAudience,
-		ReasonInvalidSubject, ReasonTokenExpired, ReasonTokenNotYetValid, ReasonTokenTooOld, ReasonClaimValidationFailed,
+		ReasonInvalidSubject, ReasonTokenExpired, ReasonTokenNotYetValid, ReasonTokenTooOld, ReasonTokenInactive, ReasonClaimValidationFailed,
 		ReasonInsufficientScope, ReasonInsufficientClaims, ReasonExpressionFailed, ReasonUpstreamValueInvalid,
-		ReasonKeysUnavailable, ReasonOverloaded, ReasonInternalError,
+		ReasonKeysUnavailable, ReasonIntrospectionUnavailable, ReasonOverloaded, ReasonInternalError,
 	}
 }
 
@@ -116,7 +120,7 @@ func (r Reason) Unauthenticated() bool {
 	switch r {
 	case ReasonMissingToken, ReasonMalformedToken, ReasonUntrustedIssuer, ReasonAlgorithmNotAllowed, ReasonUnknownKey,
 		ReasonInvalidSignature, ReasonInvalidTokenType, ReasonInvalidAudience, ReasonInvalidSubject, ReasonTokenExpired,
-		ReasonTokenNotYetValid, ReasonTokenTooOld, ReasonClaimValidationFailed:
+		ReasonTokenNotYetValid, ReasonTokenTooOld, ReasonTokenInactive, ReasonClaimValidationFailed:
 		return true
 	}
 	return false
@@ -132,7 +136,7 @@ func (r Reason) Status() int {
 		return 0
 	case ReasonInvalidRequest, ReasonAmbiguousRequest, ReasonAmbiguousCredential:
 		return 400
-	case ReasonKeysUnavailable, ReasonOverloaded, ReasonInternalError:
+	case ReasonKeysUnavailable, ReasonIntrospectionUnavailable, ReasonOverloaded, ReasonInternalError:
 		return 503
 	}
 	return 403
@@ -154,6 +158,8 @@ var tokenReasons = []struct {
 	{token.ErrTokenType, ReasonInvalidTokenType},
 	{token.ErrSubject, ReasonInvalidSubject},
 	{token.ErrKeysUnavailable, ReasonKeysUnavailable},
+	{token.ErrInactive, ReasonTokenInactive},
+	{token.ErrIntrospection, ReasonIntrospectionUnavailable},
 	{token.ErrAmbiguousCredential, ReasonAmbiguousCredential},
 }
 
