@@ -163,8 +163,14 @@ func decode[T any](t testing.TB, list *[]*T, doc string) {
 
 func compileWorld(t testing.TB, opts policy.Options) *policy.Snapshot {
 	t.Helper()
+	return compileText(t, fmt.Sprintf(worldPolicies, worldJWKS(t)), opts)
+}
+
+// compileText compiles objects, in which nothing may be wrong.
+func compileText(t testing.TB, text string, opts policy.Options) *policy.Snapshot {
+	t.Helper()
 	var objs policy.Objects
-	for doc := range strings.SplitSeq(fmt.Sprintf(worldPolicies, worldJWKS(t)), "\n---\n") {
+	for doc := range strings.SplitSeq(text, "\n---\n") {
 		var meta metav1.TypeMeta
 		if err := yaml.Unmarshal([]byte(doc), &meta); err != nil {
 			t.Fatal(err)
@@ -174,6 +180,10 @@ func compileWorld(t testing.TB, opts policy.Options) *policy.Snapshot {
 			decode(t, &objs.AuthPolicies, doc)
 		case "ClusterIdentityProvider":
 			decode(t, &objs.ClusterIdentityProviders, doc)
+		case "IdentityProvider":
+			decode(t, &objs.IdentityProviders, doc)
+		case "Secret":
+			decode(t, &objs.Secrets, doc)
 		default:
 			t.Fatalf("kind %q", meta.Kind)
 		}

@@ -11,6 +11,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -48,6 +49,14 @@ func introspecting(t testing.TB, server string, roots []byte) *token.Provider {
 // active is an answer about a token that is good for some minutes.
 func active(now time.Time) []byte {
 	return fmt.Appendf(nil, `{"active":true,"sub":"alice","aud":"orders-api","exp":%d,"note":%q}`, now.Add(5*time.Minute).Unix(), secret)
+}
+
+// asked is handler once the question was read: only then does a server see that the client goes away.
+func asked(handler http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		handler(w, r)
+	}
 }
 
 // introspector returns one that knows p, and the results of its questions.
@@ -143,8 +152,8 @@ func TestIntrospectionOfServersThatDoNotAnswer(t *testing.T) {
 	}{
 		{"refused", "https://" + unused(t), bundle, patient, "ConnectionFailed"},
 		{"accepted and never read", "https://" + blackHole(t), bundle, 20 * time.Millisecond, "Timeout"},
-		{"hanging", serve(t, http.HandlerFunc(hang), sound).URL, bundle, 20 * time.Millisecond, "Timeout"},
-		{"slow drip", serve(t, http.HandlerFunc(drip), sound).URL, bundle, 100 * time.Millisecond, "Timeout"},
+		{"hanging", serve(t, asked(hang), sound).URL, bundle, 20 * time.Millisecond, "Timeout"},
+		{"slow drip", serve(t, asked(drip), sound).URL, bundle, 100 * time.Millisecond, "Timeout"},
 		{"expired certificate", serve(t, good, &tls.Config{Certificates: []tls.Certificate{expired}}).URL, expiredBundle, patient, "TLSFailed"},
 		{"of an authority that is not trusted", serve(t, good, sound).URL, stranger, patient, "TLSFailed"},
 		{"no certificate in the bundle", serve(t, good, sound).URL, []byte("none"), patient, "InvalidCABundle"},
@@ -198,7 +207,7 @@ func TestQuestions(t *testing.T) {
 	}
 	key.ID = "k1"
 	const raw = "a+b/c=&token=other"
-	asked := func(more url.Values) url.Values {
+	form := func(more url.Values) url.Values {
 		out := url.Values{"token": {raw}, "token_type_hint": {"access_token"}}
 		for name, value := range more {
 			out[name] = value
@@ -211,9 +220,9 @@ func TestQuestions(t *testing.T) {
 		authorization string // as user:password, decoded
 		form          url.Values
 	}{
-		{"client_secret_basic", func(*token.Introspection) {}, "sallyport%3A1:s3cret%2B%2F%C3%BC", asked(nil)},
-		{"client_secret_post", func(in *token.Introspection) { in.InBody = true }, "", asked(url.Values{"client_id": {"sallyport:1"}, "client_secret": {"s3cret+/ü"}})},
-		{"private_key_jwt", func(in *token.Introspection) { in.Key, in.Secret = key, "" }, "", asked(url.Values{
+		{"client_secret_basic", func(*token.Introspection) {}, "sallyport%3A1:s3cret%2B%2F%C3%BC", form(nil)},
+		{"client_secret_post", func(in *token.Introspection) { in.InBody = true }, "", form(url.Values{"client_id": {"sallyport:1"}, "client_secret": {"s3cret+/ü"}})},
+		{"private_key_jwt", func(in *token.Introspection) { in.Key, in.Secret = key, "" }, "", form(url.Values{
 			"client_id": {"sallyport:1"}, "client_assertion_type": {"urn:ietf:params:oauth:client-assertion-type:jwt-bearer"},
 		})},
 	} {

@@ -43,6 +43,15 @@ var providerMistakes = []mistake{
 	{"a scheme with a space", provider(`tokenSources: [{header: {name: Authorization, scheme: "Bearer "}}]`), "spec.tokenSources[0].header.scheme", "such as Bearer, without space"},
 	{"a cookie with a space", provider(`tokenSources: [{cookie: {name: a b}}]`), "spec.tokenSources[0].cookie.name", "use letters, digits, _, . and -"},
 	{"a CA without a key", provider(`tls: {caConfigMapKeyRef: {name: a}}`), "spec.tls.caConfigMapKeyRef.key", "Required value"},
+	{"introspection without a client", provider(`introspection: {clientSecretRef: {name: a, key: b}}`), "spec.introspection.clientID", "Required value"},
+	{"introspection without a secret", provider(`introspection: {clientID: a}`), "spec.introspection", "ClientSecretBasic and ClientSecretPost need clientSecretRef"},
+	{"introspection with a key in place of a secret", provider(`introspection: {clientID: a, privateKeyRef: {name: a, key: b}}`), "spec.introspection", "PrivateKeyJWT needs privateKeyRef"},
+	{"introspection with a secret in place of a key", provider(`introspection: {clientID: a, authMethod: PrivateKeyJWT, clientSecretRef: {name: a, key: b}}`), "spec.introspection", "PrivateKeyJWT needs privateKeyRef"},
+	{"an unknown way to prove who asks", provider(`introspection: {clientID: a, authMethod: None, clientSecretRef: {name: a, key: b}}`), "spec.introspection.authMethod", `supported values: "ClientSecretBasic"`},
+	{"introspection over http", provider(`introspection: {clientID: a, endpoint: "http://id.example.com/i", clientSecretRef: {name: a, key: b}}`), "spec.introspection.endpoint", "allowHTTP: true allows http"},
+	{"introspection that is remembered for a day", provider(`introspection: {clientID: a, cacheTTL: 24h, clientSecretRef: {name: a, key: b}}`), "spec.introspection.cacheTTL", "must be at most 1h"},
+	{"introspection that takes a minute", provider(`introspection: {clientID: a, timeout: 1m, clientSecretRef: {name: a, key: b}}`), "spec.introspection.timeout", "must be from 10ms to 5s"},
+	{"introspection without limits", provider(`introspection: {clientID: a, maxConcurrent: 0, clientSecretRef: {name: a, key: b}}`), "spec.introspection.maxConcurrent", "should be greater than or equal to 1"},
 	{"an empty validation rule", provider(`claimValidationRules: [{message: a}]`), "spec.claimValidationRules[0].expression", "Required value"},
 }
 
