@@ -60,6 +60,8 @@ type Config struct {
 	Verifier Verifier
 	// Introspector of opaque tokens; nil refuses them.
 	Introspector Introspector
+	// Looker of what rules look up; nil refuses where they do.
+	Looker Looker
 	// CacheStats of the verifier, for the metrics; nil leaves these out.
 	CacheStats func() (entries int, bytes int64, hits, misses uint64)
 	// Ready says what is still missing; nil for nothing beside the snapshot.

@@ -62,6 +62,7 @@ var refusals = map[policy.Reason]refusal{
 	policy.ReasonUpstreamValueInvalid:     forbidden,
 	policy.ReasonKeysUnavailable:          unavailable,
 	policy.ReasonIntrospectionUnavailable: unavailable,
+	policy.ReasonLookupFailed:             unavailable,
 	policy.ReasonOverloaded:               unavailable,
 	policy.ReasonInternalError:            unavailable,
 }

@@ -3,7 +3,7 @@ package v1alpha1
 // Introspection asks the provider about tokens that are no JWT of its own (RFC 7662). Tokens that are one are verified
 // with its keys, and never asked about.
 //
-// +kubebuilder:validation:XValidation:rule="has(self.authMethod) && self.authMethod == 'PrivateKeyJWT' ? has(self.privateKeyRef) && !has(self.clientSecretRef) : has(self.clientSecretRef) && !has(self.privateKeyRef)",message="ClientSecretBasic and ClientSecretPost need clientSecretRef, PrivateKeyJWT needs privateKeyRef, and neither goes with the other"
+// +kubebuilder:validation:XValidation:rule="has(self.authMethod) && self.authMethod == 'PrivateKeyJWT' ? has(self.privateKeySecretRef) && !has(self.clientSecretRef) : has(self.clientSecretRef) && !has(self.privateKeySecretRef)",message="ClientSecretBasic and ClientSecretPost need clientSecretRef, PrivateKeyJWT needs privateKeySecretRef, and neither goes with the other"
 type Introspection struct {
 	// Endpoint that is asked; https, unless the provider says allowHTTP. By default what the issuer's metadata names as
 	// introspection_endpoint.
@@ -31,11 +31,11 @@ type Introspection struct {
 	// +optional
 	ClientSecretRef *KeyReference `json:"clientSecretRef,omitempty"`
 
-	// PrivateKeyRef is the key of PrivateKeyJWT, in a Secret: PEM, or a JWK, whose kid and alg are used. RSA, ECDSA with
+	// PrivateKeySecretRef is the key of PrivateKeyJWT, in a Secret: PEM, or a JWK, whose kid and alg are used. RSA, ECDSA with
 	// P-256, P-384 or P-521, or Ed25519.
 	//
 	// +optional
-	PrivateKeyRef *KeyReference `json:"privateKeyRef,omitempty"`
+	PrivateKeySecretRef *KeyReference `json:"privateKeySecretRef,omitempty"`
 
 	// CacheTTL is how long an answer serves at most; never beyond the exp in it. That is how long a token that was revoked
 	// may still pass. At most 1h; 0s asks for each request anew.

@@ -749,8 +749,8 @@ func (in *Introspection) DeepCopyInto(out *Introspection) {
 		*out = new(KeyReference)
 		**out = **in
 	}
-	if in.PrivateKeyRef != nil {
-		in, out := &in.PrivateKeyRef, &out.PrivateKeyRef
+	if in.PrivateKeySecretRef != nil {
+		in, out := &in.PrivateKeySecretRef, &out.PrivateKeySecretRef
 		*out = new(KeyReference)
 		**out = **in
 	}

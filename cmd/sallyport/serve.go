@@ -77,7 +77,7 @@ func (s *serveFlags) register(f *pflag.FlagSet) {
 	f.BoolVar(&s.scopeFromPrincipal, "scope-from-principal", false, "take the namespace of a proxy's SPIFFE principal for the scope where it states none; on in a cluster unless set to false")
 	f.IntVar(&s.maxInFlight, "max-in-flight", extauthz.DefaultMaxInFlight, "requests that are worked on at a time; more are refused at once")
 	f.Int64Var(&s.tokenCacheBytes, "token-cache-bytes", tokenCacheBytes, "memory for verified tokens; 0 for none")
-	f.Int64Var(&s.answerCacheBytes, "answer-cache-bytes", idp.DefaultAnswerBytes, "memory for what providers have said of opaque tokens; 0 for none")
+	f.Int64Var(&s.answerCacheBytes, "answer-cache-bytes", idp.DefaultAnswerBytes, "memory for what was asked while requests waited, half for opaque tokens and half for lookups; 0 for none")
 	f.StringVar(&s.stateDir, "state-dir", "", "folder in which the public keys of providers outlive a restart, with --from; nobody else may write there")
 }
 
@@ -102,7 +102,7 @@ func serve(ctx context.Context, flags *serveFlags, out io.Writer) error {
 		return err
 	}
 	defer s.keys.keeper.Close()
-	defer s.questions.introspector.Close()
+	defer s.questions.close()
 	return s.run(ctx)
 }
 
@@ -177,7 +177,7 @@ func (s *service) newServer(options policy.Options, snapshot *atomic.Pointer[pol
 		return usageError{fmt.Errorf("--token-cache-bytes: %w", err)}
 	}
 	config := extauthz.Config{
-		Snapshot: snapshot, Verifier: verifier, Introspector: s.questions.introspector, CacheStats: verifier.CacheStats, Log: s.log, Registerer: s.registry,
+		Snapshot: snapshot, Verifier: verifier, Introspector: s.questions.introspector, Looker: s.questions.looker, CacheStats: verifier.CacheStats, Log: s.log, Registerer: s.registry,
 		ClientAddress: options.ClientAddress, XFFTrustedHops: s.flags.xffTrustedHops,
 		RequireScope: s.flags.requireScope, ScopeFromPrincipal: s.flags.scopeFromPrincipal,
 		TrustDomain: options.TrustDomain, GatewayPrincipals: s.flags.gatewayPrincipals,

@@ -40,6 +40,7 @@ func why(r policy.Reason) string {
 		policy.ReasonUpstreamValueInvalid:     "a value for an upstream header cannot be written safely",
 		policy.ReasonKeysUnavailable:          "the keys of the provider could not be had",
 		policy.ReasonIntrospectionUnavailable: "the provider could not be asked about the opaque token",
+		policy.ReasonLookupFailed:             "what the rule looks up could not be had",
 		policy.ReasonOverloaded:               "more requests are in flight than the server takes",
 		policy.ReasonInternalError:            "the server met a fault of its own",
 	}[r]

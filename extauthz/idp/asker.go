@@ -23,12 +23,14 @@ const (
 // an address that may be dialled. It follows no redirect, and knows no proxy and no cookie. Safe for concurrent use.
 type asker struct {
 	transport *http.Transport // nil: the CA bundle holds no certificate
+	limit     int64           // of an answer
+	gone      bool            // 404 and 410 are errGone
 }
 
 // newAsker returns an asker that trusts roots, a PEM bundle, or where that is nil the system's authorities. certificates
 // are shown to a server that asks for one. It dials while ctx lasts.
 func newAsker(ctx context.Context, roots []byte, certificates []tls.Certificate, connections int, allowLoopback bool) *asker {
-	a := new(asker)
+	a := &asker{limit: maxAnswer}
 	config := &tls.Config{Certificates: certificates, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}}
 	if roots != nil {
 		config.RootCAs = x509.NewCertPool()
@@ -78,10 +80,12 @@ func (a *asker) ask(req *http.Request) ([]byte, error) {
 	switch {
 	case resp.StatusCode >= 300 && resp.StatusCode < 400:
 		return nil, failure(RedirectRefused)
+	case a.gone && (resp.StatusCode == http.StatusNotFound || resp.StatusCode == http.StatusGone):
+		return nil, errGone
 	case resp.StatusCode != http.StatusOK:
 		return nil, failure(BadStatus)
 	}
-	body, err := readBody(resp, maxAnswer)
+	body, err := readBody(resp, a.limit)
 	if err == nil {
 		err = req.Context().Err() // a body that the deadline cut off can end like a whole one
 	}

@@ -63,7 +63,7 @@ var meanings = map[Reason]string{
 // provider is no way to look around in the network: its text is a function of the two fields.
 type FetchError struct {
 	Reason Reason
-	// Document is "discovery document", "key set" or "introspection": what was being fetched.
+	// Document is "discovery document", "key set", "introspection" or "lookup": what was being fetched.
 	Document string
 }
 

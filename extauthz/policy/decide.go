@@ -131,6 +131,7 @@ func (l *Landing) judgeToken(c *Candidate, f Facts) outcome {
 func (l *Landing) variables(h *hit, f Facts) *variables {
 	v := &l.req.vars
 	*v = variables{identity: f.Identity, req: l.req, path: h.path, match: h.match, now: f.Now, trustDomain: l.snapshot.opts.TrustDomain}
+	v.lookups, v.complete = h.rule.lookedUp(f)
 	return v
 }
 
@@ -147,6 +148,9 @@ func (r *rule) judge(vars *variables) outcome {
 		if !e.holds(vars) {
 			return outcome{reason: ReasonClaimValidationFailed, rule: r, message: e.message}
 		}
+	}
+	if !vars.complete {
+		return outcome{reason: ReasonLookupFailed, rule: r}
 	}
 	for _, q := range [...]*requirements{r.policy.require, r.require} {
 		if q == nil {
@@ -177,6 +181,7 @@ func (l *Landing) equip(d *Decision, o outcome, f Facts) outcome {
 			continue
 		}
 		vars := l.variables(&c.hits[i], f)
+		vars.lookups = c.lookedUp(p, f)
 		for j := range p.upstream.headers {
 			h := &p.upstream.headers[j]
 			value, present, err := h.header(vars)

@@ -33,6 +33,9 @@ type joined struct {
 	// references are what the entries of spec.identityProviders led to.
 	references []reference
 	rules      []*rule
+	// rights are what spec.lookups names, and reads what they were compiled of, beside the object and the references.
+	rights []rights
+	reads  []keyRead
 	// sources are the places where a token of any of its providers may stand, where the policy removes tokens; else none.
 	sources []token.Source
 	// problems of the draft and of what it refers to.
@@ -85,6 +88,7 @@ type rule struct {
 	closed    bool
 	providers []trusted
 	tokens    []*token.Provider // of providers
+	rights    []*rights         // of the policy, those that the rule reads
 }
 
 // trusted is a provider that a rule believes, for some audiences.
@@ -104,6 +108,7 @@ func join(d *draft, dir *directory) *joined {
 		p.references = append(p.references, dir.follow(d.ref.Namespace, &d.providers[i]))
 	}
 	refs := p.resolve()
+	p.joinLookups(dir)
 	if d.upstream.removeToken {
 		p.sources = sourcesOf(refs)
 	}
@@ -112,6 +117,7 @@ func join(d *draft, dir *directory) *joined {
 		if rd.access == accessOptional || rd.access == accessToken {
 			r.believe(refs)
 		}
+		r.readLookups()
 		p.rules = append(p.rules, r)
 	}
 	return p
@@ -124,7 +130,7 @@ func (p *joined) stands(dir *directory) bool {
 			return false
 		}
 	}
-	return true
+	return !slices.ContainsFunc(p.reads, func(r keyRead) bool { return !dir.refs.same(r) })
 }
 
 // sourcesOf are the places where a token of any of these providers may stand; nil ones have none.

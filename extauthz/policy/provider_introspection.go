@@ -3,7 +3,6 @@ package policy
 import (
 	"bytes"
 	"net/url"
-	"strconv"
 	"time"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -29,17 +28,17 @@ const (
 // introspection reads how the provider is asked about opaque tokens; nil where it is not, or where that does not compile.
 func (c *providerCompiler) introspection(spec *field.Path) *token.Introspection {
 	in := c.spec.Introspection
-	if in == nil || c.fetching == nil {
+	if in == nil || c.out.fetching == nil {
 		return nil
 	}
 	at := spec.Child("introspection")
 	out := &token.Introspection{
-		Endpoint: in.Endpoint, Issuer: c.spec.Issuer, RootCAs: c.fetching.RootCAs, AllowHTTP: c.spec.AllowHTTP, ClientID: in.ClientID,
+		Endpoint: in.Endpoint, Issuer: c.spec.Issuer, RootCAs: c.out.fetching.RootCAs, AllowHTTP: c.spec.AllowHTTP, ClientID: in.ClientID,
 		CacheTTL:      c.duration(in.CacheTTL, defaultCacheTTL, 0, maxCacheTTL, at.Child("cacheTTL")),
 		Timeout:       c.duration(in.Timeout, defaultAskTimeout, minAskTimeout, maxAskTimeout, at.Child("timeout")),
-		MaxConcurrent: c.bound(in.MaxConcurrent, defaultMaxConcurrent, mostConcurrent, at.Child("maxConcurrent")),
-		MaxPerSecond:  c.bound(in.MaxPerSecond, defaultMaxPerSecond, mostPerSecond, at.Child("maxPerSecond")),
-		Interval:      c.fetching.Interval, MinInterval: c.fetching.MinInterval,
+		MaxConcurrent: readBound(in.MaxConcurrent, defaultMaxConcurrent, mostConcurrent, at.Child("maxConcurrent"), c.p()),
+		MaxPerSecond:  readBound(in.MaxPerSecond, defaultMaxPerSecond, mostPerSecond, at.Child("maxPerSecond"), c.p()),
+		Interval:      c.out.fetching.Interval, MinInterval: c.out.fetching.MinInterval,
 	}
 	if in.ClientID == "" {
 		c.p().required(at.Child("clientID"), "the name under which the provider knows Sallyport")
@@ -68,11 +67,11 @@ func (c *providerCompiler) discoverable(spec, endpoint *field.Path) {
 // clientProof reads what proves to the provider who asks.
 func (c *providerCompiler) clientProof(in *v1alpha1.Introspection, out *token.Introspection, at *field.Path) {
 	method := valueOr(in.AuthMethod, v1alpha1.ClientSecretBasic)
-	secret, private := at.Child("clientSecretRef"), at.Child("privateKeyRef")
+	secret, private := at.Child("clientSecretRef"), at.Child("privateKeySecretRef")
 	switch method {
 	case v1alpha1.ClientSecretBasic, v1alpha1.ClientSecretPost:
 		out.InBody = method == v1alpha1.ClientSecretPost
-		if in.PrivateKeyRef != nil {
+		if in.PrivateKeySecretRef != nil {
 			c.p().invalid(private, "", "goes with authMethod: PrivateKeyJWT only")
 		}
 		if in.ClientSecretRef == nil {
@@ -89,11 +88,11 @@ func (c *providerCompiler) clientProof(in *v1alpha1.Introspection, out *token.In
 		if in.ClientSecretRef != nil {
 			c.p().invalid(secret, "", "does not go with authMethod: PrivateKeyJWT")
 		}
-		if in.PrivateKeyRef == nil {
+		if in.PrivateKeySecretRef == nil {
 			c.p().required(private, "the Secret that holds the private key of the client, as name and key")
 			return
 		}
-		if data, ok := c.resolve(kindSecret, in.PrivateKeyRef, private); ok {
+		if data, ok := c.resolve(kindSecret, in.PrivateKeySecretRef, private); ok {
 			key, err := token.ParseClientKey(data)
 			if err != nil {
 				c.p().invalid(private, "", err.Error())
@@ -103,14 +102,4 @@ func (c *providerCompiler) clientProof(in *v1alpha1.Introspection, out *token.In
 	default:
 		c.p().invalid(at.Child("authMethod"), string(method), "is not known: must be ClientSecretBasic, ClientSecretPost or PrivateKeyJWT")
 	}
-}
-
-func (c *providerCompiler) bound(v *int32, def, most int, at *field.Path) int {
-	if v == nil {
-		return def
-	}
-	if *v < 1 || int(*v) > most {
-		c.p().invalid(at, strconv.Itoa(int(*v)), "must be from 1 to "+strconv.Itoa(most))
-	}
-	return int(*v)
 }

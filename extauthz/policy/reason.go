@@ -90,6 +90,8 @@ const (
 	ReasonKeysUnavailable Reason = "KeysUnavailable"
 	// ReasonIntrospectionUnavailable: the provider could not be asked about an opaque token.
 	ReasonIntrospectionUnavailable Reason = "IntrospectionUnavailable"
+	// ReasonLookupFailed: what the rule looks up could not be had.
+	ReasonLookupFailed Reason = "LookupFailed"
 )
 
 // Reasons of the server to refuse a request.
@@ -110,7 +112,7 @@ func Reasons() []Reason {
 		ReasonAlgorithmNotAllowed, ReasonUnknownKey, ReasonInvalidSignature, ReasonInvalidTokenType, ReasonInvalidAudience,
 		ReasonInvalidSubject, ReasonTokenExpired, ReasonTokenNotYetValid, ReasonTokenTooOld, ReasonTokenInactive, ReasonClaimValidationFailed,
 		ReasonInsufficientScope, ReasonInsufficientClaims, ReasonExpressionFailed, ReasonUpstreamValueInvalid,
-		ReasonKeysUnavailable, ReasonIntrospectionUnavailable, ReasonOverloaded, ReasonInternalError,
+		ReasonKeysUnavailable, ReasonIntrospectionUnavailable, ReasonLookupFailed, ReasonOverloaded, ReasonInternalError,
 	}
 }
 
@@ -136,7 +138,7 @@ func (r Reason) Status() int {
 		return 0
 	case ReasonInvalidRequest, ReasonAmbiguousRequest, ReasonAmbiguousCredential:
 		return 400
-	case ReasonKeysUnavailable, ReasonIntrospectionUnavailable, ReasonOverloaded, ReasonInternalError:
+	case ReasonKeysUnavailable, ReasonIntrospectionUnavailable, ReasonLookupFailed, ReasonOverloaded, ReasonInternalError:
 		return 503
 	}
 	return 403
