@@ -79,6 +79,7 @@ func TestEnumsOfThePages(t *testing.T) {
 			idp.ResultActive, idp.ResultInactive, idp.ResultRefused, idp.EndpointUnknown, idp.Busy, idp.CircuitOpen, idp.AddressRefused,
 			idp.ConnectionFailed, idp.TLSFailed, idp.Timeout, idp.BadStatus, idp.RedirectRefused, idp.TooLarge, idp.InvalidDocument,
 		},
+		"docs/lookups.md": {idp.ResultFound, idp.ResultNotFound},
 	} {
 		text := readPage(t, page)
 		for _, w := range words {
