@@ -182,8 +182,10 @@ func (p *joined) appendLookups(out []*token.Lookup) []*token.Lookup {
 		if l := p.rights[i].lookup; l != nil {
 			out = append(out, l)
 		}
-		for _, l := range p.rights[i].of {
-			out = append(out, l)
+		for j := range p.references {
+			if l := p.rights[i].of[p.references[j].provider]; l != nil {
+				out = append(out, l)
+			}
 		}
 	}
 	return out
