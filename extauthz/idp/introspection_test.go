@@ -13,7 +13,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"slices"
 	"strings"
@@ -295,8 +294,7 @@ func TestIntrospectionEndpointIsDiscovered(t *testing.T) {
 		{"plain HTTP", "/.well-known/openid-configuration", `{"issuer":"ISSUER","introspection_endpoint":"http://127.0.0.1/introspect"}`, token.ErrIntrospection},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			var server *httptest.Server
-			server = serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			server := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				switch r.URL.Path {
 				case tt.at:
 					_, _ = w.Write([]byte(strings.ReplaceAll(tt.document, "ISSUER", "https://"+r.Host)))

@@ -72,9 +72,9 @@ type looking struct {
 	flights, trials singleflight.Group
 }
 
-func (l *looking) close() {
-	l.cancel()
-	l.asker.close()
+func (n *looking) close() {
+	n.cancel()
+	n.asker.close()
 }
 
 // NewLooker returns a Looker that knows no lookup yet. OnAnswer and OnCircuit are told of the names of lookups.

@@ -158,7 +158,7 @@ func ParseURLTemplate(s string) (*URLTemplate, error) {
 	if i := strings.IndexAny(rest, "/?"); i >= 0 {
 		authority, path = rest[:i], rest[i:]
 	}
-	// A claim may hold a "?" in its name only between braces, where a path that is one name could not be told apart.
+	// A claim whose name holds "/" or "?" cannot stand in a URL: its braces would be torn apart, and that is told.
 	path, query, asks := strings.Cut(path, "?")
 	t := &URLTemplate{base: scheme + "://" + authority}
 	if u, err := url.Parse(t.base); err != nil || u.Hostname() == "" || u.User != nil || u.Host != authority || strings.ContainsAny(authority, "{}%") {
@@ -189,7 +189,7 @@ func (t *URLTemplate) parsePath(path string) error {
 			return errors.New("path: a bad escape")
 		}
 		if !segment.inserts() && (literal == "." || literal == "..") {
-			return errors.New("path: must not have the segments . and ..")
+			return errors.New("path: the segments . and .. must not be there")
 		}
 		t.segments = append(t.segments, segment)
 	}
