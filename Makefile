@@ -5,6 +5,7 @@ ENVOY_VERSION := 1.40.0
 KUBE_VERSION := v1.37.2
 HELM_VERSION := v4.3.1
 KO_VERSION := v0.19.1
+GREMLINS_VERSION := v0.6.0
 # As Debian 12 names them; another release may have other names.
 SERVER_PACKAGES := nginx apache2-bin libapr1 libaprutil1 libcrypt1 libdb5.3 libexpat1 libpcre2-8-0 libssl3 libuuid1 zlib1g \
 	tomcat10-common libtomcat10-java libeclipse-jdt-core-java openjdk-17-jre-headless
@@ -30,7 +31,7 @@ endef
 
 .DEFAULT_GOAL := help
 
-.PHONY: help build generate verify test bench fuzz demo demo-up envoy kube servers image prove clean
+.PHONY: help build generate verify test bench bench-load fuzz demo demo-up envoy kube servers image prove mutate clean
 
 help: ## explain the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' Makefile
@@ -59,9 +60,14 @@ test: build $(envoy_ready) bin/.kube-$(KUBE_VERSION) bin/.helm-$(HELM_VERSION) b
 	SALLYPORT_HELM='$(GOBIN)/helm' SALLYPORT_KO='$(GOBIN)/ko' SALLYPORT_SERVERS='$(GOBIN)/servers' $(if $(vectors),SALLYPORT_VECTORS='$(vectors)') \
 	go test $(race) -timeout 15m ./...
 	cd test/wiring && SALLYPORT_HELM='$(GOBIN)/helm' go test ./...
+	cd test/load && SALLYPORT_BIN='$(CURDIR)/bin/sallyport' go test ./...
 
 bench: ## run the benchmarks
 	go test -run '^$$' -bench . -benchmem ./...
+
+bench-load: build ## measure server CPU by Check beside a server that allows everything, with gates; LOAD='-help' lists more
+	go build -C test/load -o '$(GOBIN)/' . ./allowall
+	bin/load $(LOAD)
 
 fuzz: ## run each fuzz target for TIME=10s, and show executions and coverage
 	@.ci/fuzz '$(TIME)'
@@ -107,9 +113,13 @@ $(eval $(call tool,controller-gen,sigs.k8s.io/controller-tools/cmd/controller-ge
 $(eval $(call tool,golangci-lint,github.com/golangci/golangci-lint/v2/cmd/golangci-lint))
 $(eval $(call tool,helm,helm.sh/helm/v4/cmd/helm))
 $(eval $(call tool,ko,github.com/google/ko))
+$(eval $(call tool,gremlins,github.com/go-gremlins/gremlins/cmd/gremlins))
 
 prove: $(envoy_ready) ## the long forms of all that looks for a wrong answer, and a table; PAIRS, TARGETS and TIME in .ci/prove
 	SALLYPORT_ENVOY='$(ENVOY)' SALLYPORT_SERVERS='$(GOBIN)/servers' $(if $(vectors),SALLYPORT_VECTORS='$(vectors)') .ci/prove $(PAIRS) $(TARGETS)
+
+mutate: bin/.gremlins-$(GREMLINS_VERSION) ## change the code of FOLDERS one operator at a time, and see whether the tests notice (half an hour each)
+	.ci/mutate $(FOLDERS)
 
 clean: ## remove bin
 	rm -rf bin

@@ -258,6 +258,9 @@ func wantedBySpec(out map[referenceKey]bool, spec *v1alpha1.IdentityProviderSpec
 		want(kindSecret, spec.Introspection.ClientSecretRef)
 		want(kindSecret, spec.Introspection.PrivateKeySecretRef)
 	}
+	if spec.Decryption != nil {
+		want(kindSecret, &v1alpha1.KeyReference{Name: spec.Decryption.SecretRef.Name})
+	}
 }
 
 func addReference(to *policy.Objects, in client.Object) {

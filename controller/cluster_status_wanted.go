@@ -89,8 +89,17 @@ func providerName(ref policy.ObjectRef) string {
 	return ref.Kind + "/" + ref.Namespace + "/" + ref.Name
 }
 
-// keysOf is what is known about the keys of a provider; p is nil where it does not compile, and the report says why.
+// keysOf is what is known about the keys of a provider; p is nil where it does not compile, and the report says why. Keys
+// to verify with are not enough where none is there to decrypt with.
 func (c *Cluster) keysOf(p *token.Provider, report *policy.ObjectReport) *KeyStatus {
+	keys := c.verificationKeysOf(p, report)
+	if keys.Ready && p != nil && p.Decryption != nil && p.Decryption.Len() == 0 {
+		keys.Ready, keys.Problem = false, "encrypted tokens are refused: "+firstError(report)
+	}
+	return keys
+}
+
+func (c *Cluster) verificationKeysOf(p *token.Provider, report *policy.ObjectReport) *KeyStatus {
 	switch {
 	case p == nil:
 		return &KeyStatus{Problem: firstError(report)}

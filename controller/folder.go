@@ -7,8 +7,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -46,7 +49,6 @@ type FolderConfig struct {
 // Load reads only files that changed. Load and Watch are not for concurrent use.
 type Folder struct {
 	config FolderConfig
-	fields fieldIndex
 	files  map[string]*file
 	last   *look // what the last Load saw
 	look   func(dirs []string) *look
@@ -60,7 +62,7 @@ func NewFolder(config FolderConfig) (*Folder, error) {
 	if config.Settle < 0 {
 		return nil, fmt.Errorf("settle time %s is negative", config.Settle)
 	}
-	return &Folder{config: config, fields: fieldIndex{}, look: lookAt}, nil
+	return &Folder{config: config, look: lookAt}, nil
 }
 
 // Load reads the files once nobody writes to them any more. The error is FileErrors, all errors of all files at once,
@@ -134,6 +136,7 @@ func pause(ctx context.Context, d time.Duration) error {
 
 // read reads the files of a look. Those that did not change since they were last read are taken as they are.
 func (f *Folder) read(l *look) (files []*file, errs FileErrors) {
+	var fresh []unread
 	sum := 0
 	for _, name := range l.restless {
 		if old := f.files[name]; old != nil {
@@ -157,10 +160,35 @@ func (f *Folder) read(l *look) (files []*file, errs FileErrors) {
 			old.seen = s
 			files = append(files, old)
 		default:
-			files = append(files, newFile(s, content, f.fields))
+			fresh = append(fresh, unread{len(files), s, content})
+			files = append(files, nil)
 		}
 	}
+	decodeAll(files, fresh)
 	return files, errs
+}
+
+// unread is a file that is to be decoded, and its place among the others.
+type unread struct {
+	at      int
+	seen    seen
+	content []byte
+}
+
+// decodeAll puts decoded files in their places. It is most of the work of a start, so every processor takes part.
+func decodeAll(files []*file, fresh []unread) {
+	var next atomic.Int64
+	var group sync.WaitGroup
+	for range min(runtime.GOMAXPROCS(0), len(fresh)) {
+		group.Go(func() {
+			fields := fieldIndex{}
+			for i := next.Add(1); i <= int64(len(fresh)); i = next.Add(1) {
+				f := fresh[i-1]
+				files[f.at] = newFile(f.seen, f.content, fields)
+			}
+		})
+	}
+	group.Wait()
 }
 
 func readFile(s seen) ([]byte, error) {

@@ -143,13 +143,15 @@ func (e *encoder) key(name string) (at int) {
 	return at
 }
 
-// word writes an entry of a Struct's fields with a text.
+// word writes an entry of a Struct's fields with a text, at once: every answer has some.
 func (e *encoder) word(name, value string) {
-	entry := e.key(name)
-	at := e.begin(2)
-	e.text(3, value)
-	e.end(at)
-	e.end(entry)
+	e.bad = e.bad || !utf8.ValidString(value)
+	text := 1 + protowire.SizeBytes(len(value))
+	e.out = append(e.out, 1<<3|byte(protowire.BytesType))
+	e.out = protowire.AppendVarint(e.out, uint64(1+protowire.SizeBytes(len(name))+1+protowire.SizeBytes(text)))
+	e.out = protowire.AppendString(append(e.out, 1<<3|byte(protowire.BytesType)), name)
+	e.out = protowire.AppendVarint(append(e.out, 2<<3|byte(protowire.BytesType)), uint64(text))
+	e.out = protowire.AppendString(append(e.out, 3<<3|byte(protowire.BytesType)), value)
 }
 
 // fits tells whether a Value can say v.

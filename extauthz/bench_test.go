@@ -49,7 +49,7 @@ func (w *world) answers(b *testing.B, in *authv3.CheckRequest, reason string) {
 	receive := func(v any) error { return c.Unmarshal(received, v) }
 	b.ReportAllocs()
 	for b.Loop() {
-		out, err := handleCheck(w.Server, context.Background(), receive, nil)
+		out, err := w.handle(context.Background(), receive)
 		if err != nil {
 			b.Fatal(err)
 		}

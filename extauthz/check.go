@@ -2,6 +2,7 @@ package extauthz
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"sync"
@@ -66,14 +67,18 @@ func (c *check) forget() {
 var service = grpc.ServiceDesc{
 	ServiceName: authv3.Authorization_ServiceDesc.ServiceName,
 	HandlerType: (*any)(nil),
-	Methods:     []grpc.MethodDesc{{MethodName: "Check", Handler: handleCheck}},
-	Metadata:    authv3.Authorization_ServiceDesc.Metadata,
+	Methods: []grpc.MethodDesc{{
+		MethodName: "Check",
+		Handler: func(s any, ctx context.Context, receive func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
+			return s.(*Server).handle(ctx, receive)
+		},
+	}},
+	Metadata: authv3.Authorization_ServiceDesc.Metadata,
 }
 
-// handleCheck receives a CheckRequest and returns the CheckResponse as a mem.Buffer. The error is that of the transport,
+// handle receives a CheckRequest and returns the CheckResponse as a mem.Buffer. The error is that of the transport,
 // or Unavailable while there is no snapshot; while there is one, a Check that was received has an answer.
-func handleCheck(srv any, ctx context.Context, receive func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
-	s := srv.(*Server)
+func (s *Server) handle(ctx context.Context, receive func(any) error) (any, error) {
 	c := checks.Get().(*check)
 	if err := receive(c); err != nil {
 		c.release()
@@ -121,7 +126,8 @@ func (s *Server) answer(ctx context.Context, c *check) (out mem.Buffer, err erro
 		}
 	}()
 	c.readRequest(c.received.ReadOnlyData())
-	if inFlight > int64(s.cfg.MaxInFlight) {
+	// Envoy says how long it waits. When that is over, working on the Check would only make the ones behind it late too.
+	if inFlight > int64(s.cfg.MaxInFlight) || errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		c.decision = refuse(policy.ReasonOverloaded)
 	} else {
 		s.decide(ctx, snap, c)

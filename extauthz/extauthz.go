@@ -64,6 +64,8 @@ type Config struct {
 	Looker Looker
 	// CacheStats of the verifier, for the metrics; nil leaves these out.
 	CacheStats func() (entries int, bytes int64, hits, misses uint64)
+	// Decryptions of the verifier, for the metrics; nil leaves these out.
+	Decryptions func() token.Decryptions
 	// Ready says what is still missing; nil for nothing beside the snapshot.
 	Ready func() error
 	// Now is the clock; nil for time.Now.

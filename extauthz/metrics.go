@@ -64,10 +64,13 @@ func everyVerdict(vec *prometheus.CounterVec) map[verdictKey]prometheus.Counter 
 	return out
 }
 
-func (m *metrics) register(r prometheus.Registerer, cache func() (int, int64, uint64, uint64)) error {
+func (m *metrics) register(r prometheus.Registerer, cfg *Config) error {
 	all := []prometheus.Collector{m.checks, m.dryRun, m.duration, m.panics, m.inFlight, m.unreported}
-	if cache != nil {
-		all = append(all, newCacheCollector(cache))
+	if cfg.CacheStats != nil {
+		all = append(all, newCacheCollector(cfg.CacheStats))
+	}
+	if cfg.Decryptions != nil {
+		all = append(all, newDecryptionCollector(cfg.Decryptions))
 	}
 	for _, c := range all {
 		if err := r.Register(c); err != nil {

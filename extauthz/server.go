@@ -49,7 +49,7 @@ func New(cfg Config) (*Server, error) {
 	s.log = newDecisionLog(cfg.Log, cfg.RefusalsPerSecond)
 	s.metrics = newMetrics(s.inFlight.Load, s.log.dropped.Load)
 	if cfg.Registerer != nil {
-		if err := s.metrics.register(cfg.Registerer, cfg.CacheStats); err != nil {
+		if err := s.metrics.register(cfg.Registerer, &cfg); err != nil {
 			return nil, err
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 	"github.com/golang-jwt/jwt/v5"
@@ -56,6 +57,23 @@ func TestExpiredContextStillGetsADecision(t *testing.T) {
 		if err != nil || meta(out, "reason") != want {
 			t.Errorf("%s: %q %v", url, meta(out, "reason"), err)
 		}
+	}
+}
+
+// TestNobodyWaitsAnyMore: an answer that comes after Envoy's timeout takes the time of those behind it, and is a decision
+// all the same.
+func TestNobodyWaitsAnyMore(t *testing.T) {
+	w := newWorld(t, func(c *Config) {
+		c.Verifier = verifierFunc(func(context.Context) (*token.Identity, error) {
+			t.Error("the token was verified")
+			return nil, token.ErrMalformed
+		})
+	})
+	ctx, cancel := context.WithDeadline(t.Context(), time.Unix(0, 0))
+	defer cancel()
+	out, err := w.Check(ctx, ask("GET", "https://orders.example.com/v1", "authorization: Bearer x"))
+	if err != nil || meta(out, "reason") != "Overloaded" || out.GetDeniedResponse().GetStatus().GetCode() != 503 {
+		t.Errorf("got %v %v", out, err)
 	}
 }
 

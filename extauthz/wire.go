@@ -205,6 +205,9 @@ func (c *cursor) next() bool {
 	if len(c.rest) == 0 || c.bad {
 		return false
 	}
+	if c.usual() {
+		return true
+	}
 	number, wire, n := protowire.ConsumeTag(c.rest)
 	if n < 0 || number > protowire.MaxValidNumber {
 		c.bad = true
@@ -224,6 +227,27 @@ func (c *cursor) next() bool {
 		return false
 	}
 	c.rest = c.rest[n:]
+	return true
+}
+
+// usual goes to the next field where it is as nearly all are: length-delimited, of a number below 16, and shorter than
+// 16 KiB. Where it is not, c stays where it is.
+func (c *cursor) usual() bool {
+	b := c.rest
+	if len(b) < 2 || b[0]&0x87 != byte(protowire.BytesType) || b[0] < 8 {
+		return false
+	}
+	n, at := int(b[1]), 2
+	if n >= 0x80 {
+		if len(b) < 3 || b[2] >= 0x80 {
+			return false
+		}
+		n, at = n&0x7f|int(b[2])<<7, 3
+	}
+	if n > len(b)-at {
+		return false
+	}
+	c.number, c.wire, c.value, c.rest = protowire.Number(b[0]>>3), protowire.BytesType, b[at:at+n], b[at+n:]
 	return true
 }
 

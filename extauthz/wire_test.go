@@ -34,11 +34,11 @@ func (w *world) Check(ctx context.Context, in *authv3.CheckRequest) (*authv3.Che
 
 func (w *world) checkBytes(ctx context.Context, data []byte) (*authv3.CheckResponse, error) {
 	received := append(make([]byte, 0, len(data)+poolable), data...)
-	reply, err := handleCheck(w.Server, ctx, func(c any) error {
+	reply, err := w.handle(ctx, func(c any) error {
 		buffer := mem.NewBuffer(&received, poison{})
 		defer buffer.Free() // as grpc-go does
 		return newCodec().Unmarshal(mem.BufferSlice{buffer}, c)
-	}, nil)
+	})
 	if err != nil {
 		return nil, err
 	}

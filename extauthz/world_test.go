@@ -223,7 +223,7 @@ func newWorld(t testing.TB, change func(*Config)) *world {
 		t.Fatal(err)
 	}
 	cfg := Config{
-		Snapshot: w.snapshot, Verifier: verifier, CacheStats: verifier.CacheStats, Registerer: w.registry,
+		Snapshot: w.snapshot, Verifier: verifier, CacheStats: verifier.CacheStats, Decryptions: verifier.Decryptions, Registerer: w.registry,
 		Now: clock, Log: log, ClientAddress: policy.ClientAddressPeer,
 	}
 	if change != nil {

@@ -14,7 +14,8 @@ const (
 	// ConditionOverlap, of an AuthPolicy: True when rules overlap and neither is more specific, so that both must hold.
 	// Reasons: Overlap. Absent otherwise.
 	ConditionOverlap = "Overlap"
-	// ConditionKeysReady, of a provider: there are keys to verify with. Reasons: KeysReady, KeysUnavailable, KeysStale.
+	// ConditionKeysReady, of a provider: there are keys to verify with, and to decrypt with where the provider names a
+	// Secret for it. Reasons: KeysReady, KeysUnavailable, KeysStale.
 	ConditionKeysReady = "KeysReady"
 )
 

@@ -227,6 +227,26 @@ type IdentityProviderSpec struct {
 	//
 	// +optional
 	Introspection *Introspection `json:"introspection,omitempty"`
+
+	// Decryption of encrypted tokens (JWE, RFC 7516) whose content is a signed one. Without it, no encrypted token is
+	// believed.
+	//
+	// +optional
+	Decryption *Decryption `json:"decryption,omitempty"`
+}
+
+// Decryption says how encrypted tokens of a provider are decrypted, and whether there are others.
+type Decryption struct {
+	// SecretRef names the Secret with the private keys. Each key of its data holds one private key in PEM, whose kid is
+	// the name of that key, or a JWK or a JWK set (RFC 7517). Several are for rotation: those of older tokens stay until
+	// the tokens have expired. While the Secret cannot be used, no encrypted token is believed.
+	SecretRef SecretReference `json:"secretRef"`
+
+	// Required refuses tokens of the provider that are signed but not encrypted. They are believed by default, as it is
+	// the signature that proves who issued a token: encryption only hides what it says.
+	//
+	// +optional
+	Required bool `json:"required,omitempty"`
 }
 
 // IdentityProviderStatus is the observed state of a provider.

@@ -66,6 +66,16 @@ type KeyReference struct {
 	Key string `json:"key"`
 }
 
+// SecretReference names a Secret: of the namespace of the object that refers to it, or, from a ClusterIdentityProvider, of
+// Sallyport's own namespace.
+type SecretReference struct {
+	// Name of the Secret.
+	//
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name"`
+}
+
 // Expression is a requirement in CEL, with what to say when it does not hold.
 type Expression struct {
 	// Expression in CEL that must evaluate to true. Variables: claims, identity (issuer, subject, scopes, roles,

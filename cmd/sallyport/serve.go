@@ -177,7 +177,8 @@ func (s *service) newServer(options policy.Options, snapshot *atomic.Pointer[pol
 		return usageError{fmt.Errorf("--token-cache-bytes: %w", err)}
 	}
 	config := extauthz.Config{
-		Snapshot: snapshot, Verifier: verifier, Introspector: s.questions.introspector, Looker: s.questions.looker, CacheStats: verifier.CacheStats, Log: s.log, Registerer: s.registry,
+		Snapshot: snapshot, Verifier: verifier, Introspector: s.questions.introspector, Looker: s.questions.looker,
+		CacheStats: verifier.CacheStats, Decryptions: verifier.Decryptions, Log: s.log, Registerer: s.registry,
 		ClientAddress: options.ClientAddress, XFFTrustedHops: s.flags.xffTrustedHops,
 		RequireScope: s.flags.requireScope, ScopeFromPrincipal: s.flags.scopeFromPrincipal,
 		TrustDomain: options.TrustDomain, GatewayPrincipals: s.flags.gatewayPrincipals,

@@ -44,13 +44,16 @@ func answers(t testing.TB, s *Snapshot, calls []call) []answer {
 // fresh compile of the same objects gives, in the report and in every answer; and what was published before stays as it
 // was.
 func TestCompileStepByStep(t *testing.T) {
-	const seeds, steps = 4, 100
+	seeds, steps := 4, 100
+	if testing.Short() {
+		seeds, steps = 1, 20
+	}
 	env := newEnvironment()
 	var said sync.Map
 	var ran atomic.Int32
 	t.Cleanup(func() {
-		if ran.Load() < seeds {
-			return // -run chose among them
+		if ran.Load() < 4 {
+			return // -run or -short chose among them
 		}
 		for _, r := range []Reason{ReasonAllowed, ReasonPublic, ReasonDenied, ReasonNoPolicy, ReasonNoRule, ReasonMissingToken, ReasonInsufficientScope, ReasonNotCompiled, ReasonDryRun} {
 			if _, ok := said.Load(r); !ok {

@@ -39,6 +39,14 @@ var (
 	lawAccess = []string{"Public", "Denied"}
 )
 
+// lawWorlds is the number of worlds that are drawn for a law.
+func lawWorlds() int {
+	if testing.Short() {
+		return 15
+	}
+	return 150
+}
+
 // drawn is a random word of a list.
 func drawn(rng *rand.Rand, of []string) string { return of[rng.IntN(len(of))] }
 
@@ -75,7 +83,7 @@ func drawTenantRequest(rng *rand.Rand, scope string, t *testing.T) call {
 	c := scoped(t, scope, scheme+"://"+host+drawn(rng, []string{"/", "/api", "/api/x", "/api/y", "/%61pi"}))
 	c.Method = drawn(rng, []string{"GET", "PUT"})
 	if rng.IntN(2) == 0 {
-		c.header("x-a", drawn(rng, []string{"1", "2"}))
+		c = c.header("x-a", drawn(rng, []string{"1", "2"}))
 	}
 	return c
 }
@@ -85,7 +93,7 @@ func drawTenantRequest(rng *rand.Rand, scope string, t *testing.T) call {
 func TestNeighbourElsewhere(t *testing.T) {
 	env := newEnvironment()
 	rng := rand.New(rand.NewPCG(1, 2))
-	for range 150 {
+	for range lawWorlds() {
 		shared := twoTenants + drawObjects(rng, "a", "{name: edge, namespace: infra}", 3)
 		own := strings.Replace(strings.Replace(twoTenants[strings.Index(twoTenants, "kind: Gateway"):], "name: edge", "name: own", 1), "namespace: infra", "namespace: b", 1) +
 			drawObjects(rng, "b", "{name: own}, {group: '', kind: Service, name: app, namespace: a}, {kind: ListenerSet, name: x}", 3) +
@@ -110,7 +118,7 @@ func TestNeighbourOpensNothing(t *testing.T) {
 	env := newEnvironment()
 	rng := rand.New(rand.NewPCG(3, 4))
 	allowed := 0
-	for range 150 {
+	for range lawWorlds() {
 		shared := twoTenants + drawObjects(rng, "a", "{name: edge, namespace: infra}", 3)
 		own := strings.Replace(strings.Replace(twoTenants[strings.Index(twoTenants, "kind: Gateway"):], "name: edge", "name: own", 1), "namespace: infra", "namespace: b", 1) +
 			drawObjects(rng, "b", "{name: own}", 3)

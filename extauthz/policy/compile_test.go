@@ -251,6 +251,10 @@ func TestCompileWarnings(t *testing.T) {
 		{"never matches", `[{name: a, access: Public}, {name: b, matches: [{methods: [GET, HEAD]}], access: Denied}, {name: c, access: Denied}]`, `no request can land on rule "c"`},
 		{"never matches, by methods together", `[{name: a, matches: [{methods: [GET]}], access: Public}, {name: b, matches: [{methods: [HEAD]}], access: Public}, {name: c, matches: [{methods: [HEAD, GET]}], access: Denied}]`, `no request can land on rule "c"`},
 		{"GET without HEAD", `[{name: a, matches: [{path: {value: /x}, methods: [GET]}], access: Public}]`, `rule "a" takes GET on /x/** and no rule there takes HEAD`},
+		{"never matches, behind a rule that is tried out", `[{name: t, mode: DryRun, access: Public}, {name: a, access: Public}, {name: c, access: Denied}]`, `no request can land on rule "c"`},
+		{"never matches, by a second match", `[{name: a, matches: [{path: {value: /x}}, {path: {value: /y}}], access: Public}, {name: c, matches: [{path: {value: /y}}], access: Denied}]`, `no request can land on rule "c"`},
+		{"never matches, both of its matches", `[{name: a, access: Public}, {name: b, matches: [{path: {value: /y}}], access: Public}, {name: c, matches: [{path: {value: /y}}, {}], access: Denied}]`, `no request can land on rule "c"`},
+		{"GET without HEAD, in a second match", `[{name: a, matches: [{path: {value: /x}, methods: [POST]}, {path: {value: /x}, methods: [GET]}], access: Public}]`, `rule "a" takes GET on /x/** and no rule there takes HEAD`},
 		{"overlap", `[{name: a, matches: [{path: {type: Template, value: "/{t}/admin"}}], access: Public}, {name: b, matches: [{path: {value: /acme}}], access: Public}]`, `/{t}/admin overlaps /acme/** of rule "b"`},
 		{"overlap of expressions", `[{name: a, matches: [{path: {type: Template, value: "/{t:[a-z]+}"}}], access: Public}, {name: b, matches: [{path: {type: Template, value: "/{t:.+}"}}], access: Public}]`, `overlaps`},
 	} {
@@ -278,6 +282,25 @@ func TestCompileIsSilent(t *testing.T) {
 			if c.Status != metav1.ConditionTrue {
 				t.Errorf("%s: %s is %s: %s", o.ObjectRef, c.Type, c.Status, c.Message)
 			}
+		}
+	}
+}
+
+// TestNoWarning gives rules that stand beside each other for good reason.
+func TestNoWarning(t *testing.T) {
+	for _, tt := range []struct{ name, rules string }{
+		{"another path", `[{name: a, matches: [{path: {value: /x}}], access: Public}, {name: b, matches: [{path: {value: /y}}], access: Denied}]`},
+		{"one of two matches can be reached", `[{name: a, access: Public}, {name: b, matches: [{}, {path: {value: /y}}], access: Denied}]`},
+		{"another method", `[{name: a, matches: [{methods: [PUT]}], access: Public}, {name: b, matches: [{methods: [POST, PUT]}], access: Denied}]`},
+		{"a header", `[{name: a, matches: [{headers: [{name: x, value: "1"}]}], access: Public}, {name: b, matches: [{headers: [{name: x, value: "2"}]}], access: Denied}]`},
+		{"a parameter", `[{name: a, matches: [{queryParams: [{name: x, value: "1"}]}], access: Public}, {name: b, matches: [{queryParams: [{name: y, value: "1"}]}], access: Denied}]`},
+		{"a rule that is tried out", `[{name: a, access: Public}, {name: b, mode: DryRun, access: Denied}]`},
+		{"HEAD elsewhere", `[{name: a, matches: [{methods: [GET]}], access: Public}, {name: b, matches: [{methods: [HEAD]}], access: Denied}]`},
+		{"every method elsewhere", `[{name: a, matches: [{methods: [GET]}], access: Public}, {name: b, access: Denied}]`},
+	} {
+		_, r := new(Compiler).Compile(parse(t, "kind: AuthPolicy\nmetadata: {name: p}\nspec: {hosts: [a.com], rules: "+tt.rules+"}\n"), Options{})
+		if got := problemsOf(r, "p"); len(got) > 0 {
+			t.Errorf("%s: %q", tt.name, got)
 		}
 	}
 }

@@ -177,7 +177,7 @@ func (l *Landing) equip(d *Decision, o outcome, f Facts) outcome {
 		} else {
 			d.RemoveToken = append(slices.Clip(d.RemoveToken), p.sources...)
 		}
-		if f.Identity == nil || o.reason != ReasonAllowed || !c.looksAt(p) {
+		if o.reason != ReasonAllowed || !c.looksAt(p) {
 			continue
 		}
 		vars := l.variables(&c.hits[i], f)
@@ -239,7 +239,7 @@ func (l *Landing) stripTable(d *Decision, t *table) {
 		}
 	}
 	for i := range l.req.in.Headers {
-		if name := l.req.in.Headers[i].Name; t.folded[fold(name)] {
+		if name := l.req.in.Headers[i].Name; t.spells(name) {
 			d.remove(name)
 		}
 	}

@@ -27,7 +27,7 @@ type listener struct {
 	scheme string
 	// unread: something of it cannot be read, so it takes no request away from another listener.
 	unread bool
-	routes router
+	routes routers
 	// asked are the policies on the Gateway, or on the listener, that are asked where no other level has one; required
 	// those that are asked always.
 	asked, required hostTables
@@ -113,7 +113,7 @@ func (c *gatewayCompiler) gateway(g *gatewayv1.Gateway) *gateway {
 		out.listeners = append(out.listeners, l)
 	}
 	for _, l := range out.listeners {
-		l.routes.sort()
+		l.routes.settle()
 	}
 	slices.SortStableFunc(out.listeners, func(a, b *listener) int { return compareSpecificity(a.hostname, b.hostname) })
 	return out
@@ -146,15 +146,16 @@ func (l *listener) ask(policies []*policy) {
 // add adds a route, for the host names that the listener takes too.
 func (l *listener) add(r *route) {
 	if len(r.hostnames) == 0 {
-		l.routes.set(l.hostname, "", r.matches)
-		r.taken = true
+		l.routes.add(r, routeHost{both: l.hostname})
+		return
 	}
+	var hosts []routeHost
 	for _, h := range r.hostnames {
 		if both, ok := intersectHosts(h, l.hostname); ok {
-			l.routes.set(both, h, r.matches)
-			r.taken = true
+			hosts = append(hosts, routeHost{both, h})
 		}
 	}
+	l.routes.add(r, hosts...)
 }
 
 func reportGateway(name types.NamespacedName, l *listener, policies []*policy) {

@@ -92,8 +92,12 @@ func (g *grants) owners(host string) []string {
 	if g == nil {
 		return nil
 	}
-	closest, _ := g.closest(host)
-	return closest
+	for key := range covering(host) {
+		if namespaces := g.to[key]; len(namespaces) > 0 {
+			return namespaces
+		}
+	}
+	return nil
 }
 
 // reserves tells whether the host was granted by its exact name. A nil grants reserves nothing.

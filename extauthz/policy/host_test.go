@@ -39,6 +39,20 @@ func TestNormalizeHost(t *testing.T) {
 		{name: "IPv6 with zone", in: "[fe80::1%25eth0]", bad: true},
 		{name: "IPv4 in brackets", in: "[127.0.0.1]", bad: true},
 		{name: "bracket open", in: "[::1", bad: true},
+		{name: "first and last of each kind", in: "azAZ09.com:09990", want: "azaz09.com"},
+		{name: "hyphen behind upper case", in: "AB-c.com", want: "ab-c.com"},
+		{name: "hyphens", in: "a--b.com", want: "a--b.com"},
+		{name: "long label of hyphens", in: "a" + strings.Repeat("-", 62) + "b.com", bad: true},
+		{name: "largest port", in: "a:65535", want: "a"},
+		{name: "port of six digits", in: "a:000080", bad: true},
+		{name: "port in front", in: ":80", bad: true},
+		{name: "IPv6, port without colon", in: "[::1]80", bad: true},
+		{name: "IPv6, empty port", in: "[::1]:", bad: true},
+		{name: "IPv6, port that is none", in: "[::1]:a", bad: true},
+		{name: "longest label", in: strings.Repeat("a", 63) + ".com", want: strings.Repeat("a", 63) + ".com"},
+		{name: "longest name", in: strings.Repeat("a.", 126) + "c", want: strings.Repeat("a.", 126) + "c"},
+		{name: "long label in upper case", in: strings.Repeat("A", 64) + ".com", bad: true},
+		{name: "name of one letter more", in: strings.Repeat("a.", 126) + "cc", bad: true},
 		{name: "long label", in: strings.Repeat("a", 64) + ".com", bad: true},
 		{name: "long name", in: strings.Repeat("a.", 127) + "com", bad: true},
 	} {
@@ -48,6 +62,15 @@ func TestNormalizeHost(t *testing.T) {
 				t.Errorf("got %q, %v", got, err)
 			}
 		})
+	}
+}
+
+// TestHostOfPolicies shows that a policy names hosts without ports.
+func TestHostOfPolicies(t *testing.T) {
+	for _, host := range []string{"a:80", "[::1]:80", "*.[::1]", "*.a:80", "*."} {
+		if got, err := normalizePattern(host); err == nil {
+			t.Errorf("%q is %q", host, got)
+		}
 	}
 }
 

@@ -67,14 +67,12 @@ func (x *hostIndex) lookup(host string, all bool, from int) (t *table, next int)
 		}
 		from = 1
 	}
-	if len(x.wild) > 0 && !strings.HasPrefix(host, "[") {
-		for i := from - 1; i < len(host); i++ {
-			if host[i] != '.' {
-				continue
-			}
-			if t := exact.inherits(x.wild[host[i:]], all); t != nil {
-				return t, i + 2
-			}
+	for i := from - 1; i < len(host); i++ {
+		if host[i] != '.' {
+			continue
+		}
+		if t := exact.inherits(x.wild[host[i:]], all); t != nil {
+			return t, i + 2
 		}
 	}
 	if from > len(host)+1 {
@@ -117,7 +115,8 @@ func (t *table) passesOver(req *Request) bool {
 type claims struct {
 	// owner of each accepted host; wild of each wildcard, which are few, so that looking through them is cheap.
 	owner, wild map[string]string
-	// below are the first two namespaces that have a host under a wildcard: of these, one is another than any given one.
+	// below are the first two namespaces that have a host, or one under a wildcard: of these, one is another than any
+	// given one.
 	below map[string][]string
 }
 
@@ -186,7 +185,7 @@ func (c *claims) conflict(key, ns string) (string, bool) {
 			return owner, true
 		}
 	}
-	for _, other := range c.below[key] { // wildcards only have any
+	for _, other := range c.below[key] {
 		if other != ns {
 			return other, true
 		}
@@ -201,7 +200,7 @@ func (c *claims) accept(key, ns string) {
 		c.owner[key] = ns
 	}
 	for k := range covering(key) {
-		if known := c.below[k]; k != key && len(known) < 2 && !slices.Contains(known, ns) {
+		if known := c.below[k]; len(known) < 2 && !slices.Contains(known, ns) {
 			c.below[k] = append(known, ns)
 		}
 	}

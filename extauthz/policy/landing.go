@@ -49,15 +49,10 @@ func compareRules(a, b *rule) int {
 // says tells whether the candidate has anything to say.
 func (c *Candidate) says() bool { return c.reason != "" || len(c.hits) > 0 }
 
-// dry tells whether a DryRun rule is among those that decide.
-func (c *Candidate) dry() bool {
-	return slices.ContainsFunc(c.hits, func(h hit) bool { return h.rule.dryRun })
-}
-
 // differs tells whether c and o may give different answers.
 func (c *Candidate) differs(o *Candidate) bool {
 	return c.reason != o.reason || !slices.EqualFunc(c.hits, o.hits, func(a, b hit) bool {
-		return a.rule == b.rule && a.match == b.match && a.preflight == b.preflight
+		return a.rule == b.rule && a.preflight == b.preflight
 	})
 }
 

@@ -50,10 +50,45 @@ spec:
 	}
 }
 
+// TestLookBounds shows what a look may have, up to its bounds.
+func TestLookBounds(t *testing.T) {
+	for denied, want := range map[string]Refusal{
+		`{status: 300}`: {Status: 300},
+		`{status: 599}`: {Status: 599},
+		`{realm: " ~"}`: {Realm: " ~"},
+		`{headers: [{name: a, value: " ~"}, {name: b, value: ""}]}`:                      {Headers: []HeaderValue{{"a", " ~"}, {"b", ""}}},
+		`{body: {type: ProblemJSON}}`:                                                    {},
+		`{body: {type: Empty}}`:                                                          {Body: BodyEmpty},
+		`{unauthenticated: {redirect: {url: "http://a/b"}}}`:                             {Redirect: &Redirect{URL: "http://a/b", HTMLOnly: true}},
+		`{unauthenticated: {redirect: {url: "https://a/b?c=d", returnParameter: r_.-}}}`: {Redirect: &Redirect{URL: "https://a/b?c=d", ReturnParameter: "r_.-", HTMLOnly: true}},
+	} {
+		s := compile(t, corp+onHost("p", "denied: "+denied+", rules: [{name: r, access: Authenticated}]"), Options{})
+		if diff := cmp.Diff(&want, get("https://a.com/").decide(t, s).Refusal); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", denied, diff)
+		}
+	}
+}
+
 // TestLookProblems shows that a look that does not compile is reported, and that the refusal stays one.
 func TestLookProblems(t *testing.T) {
 	for _, tt := range []struct{ name, denied, want string }{
 		{"status of success", `{status: 200}`, "from 300 to 599"},
+		{"status below", `{status: 299}`, "from 300 to 599"},
+		{"status above", `{status: 600}`, "from 300 to 599"},
+		{"header that is none", `{headers: [{name: "a b", value: x}]}`, "is no name of a header"},
+		{"pseudo-header", `{headers: [{name: ":path", value: x}]}`, "is no name of a header"},
+		{"header value beyond ASCII", `{headers: [{name: a, value: "\x7f"}]}`, "use printable ASCII"},
+		{"header value that begins so", `{headers: [{name: a, value: "\tb"}]}`, "use printable ASCII"},
+		{"realm with a backslash", `{realm: '\a'}`, "use printable ASCII"},
+		{"realm with a control", `{realm: "a\tb"}`, "use printable ASCII"},
+		{"realm beyond ASCII", `{realm: "é"}`, "use printable ASCII"},
+		{"body without text of its own", `{body: {type: Empty, text: a}}`, "goes with type: Text only"},
+		{"redirect without a host", `{unauthenticated: {redirect: {url: "https:///start"}}}`, "must be a URL"},
+		{"redirect of another scheme", `{unauthenticated: {redirect: {url: "ftp://a/start"}}}`, "must be a URL"},
+		{"redirect with a fragment", `{unauthenticated: {redirect: {url: "https://a/start#b"}}}`, "must be a URL"},
+		{"redirect that is no URL", `{unauthenticated: {redirect: {url: "https://a/%zz"}}}`, "must be a URL"},
+		{"redirect that is not printable", `{unauthenticated: {redirect: {url: "https://a/\u0085"}}}`, "must be a URL"},
+		{"return parameter", `{unauthenticated: {redirect: {url: "https://a", returnParameter: "a&b"}}}`, "use letters"},
 		{"header of ours", `{headers: [{name: WWW-Authenticate, value: x}]}`, "is written by Sallyport"},
 		{"header value", `{headers: [{name: a, value: "b\nc"}]}`, "use printable ASCII"},
 		{"body", `{body: {type: HTML}}`, "must be ProblemJSON, Text or Empty"},

@@ -247,19 +247,26 @@ func (p *joined) fingerprint(d *lookupDraft, more ...[]byte) [32]byte {
 
 // resolve reads a key of a Secret or ConfigMap, and tells p what is wrong with it.
 func (r *references) resolve(kind, namespace string, ref *v1alpha1.KeyReference, at *field.Path, p *problems) ([]byte, keyRead) {
-	name := types.NamespacedName{Namespace: namespace, Name: ref.Name}
-	out := r.read(kind, name, ref.Key)
-	switch out.found {
-	case readForbidden:
-		p.add(at.Child("name"), SeverityError, v1alpha1.ReasonRefNotPermitted, fmt.Sprintf("Sallyport may not read the %ss of namespace %q; whoever installs Sallyport adds it to referenceNamespaces", kind, namespace))
-	case readNoObject:
-		p.add(at.Child("name"), SeverityError, v1alpha1.ReasonRefNotFound, fmt.Sprintf("there is no %s %s; create it, or mend the name", kind, name))
-	case readNoKey:
-		p.add(at.Child("key"), SeverityError, v1alpha1.ReasonRefNotFound, fmt.Sprintf("%s %s has no key %q", kind, name, ref.Key))
-	case readValue:
-		return out.value, out
+	out := r.read(kind, types.NamespacedName{Namespace: namespace, Name: ref.Name}, ref.Key)
+	if !p.found(&out, at) {
+		return nil, out
 	}
-	return nil, out
+	return out.value, out
+}
+
+// found tells whether r found something, and says what to do where it did not.
+func (p *problems) found(r *keyRead, at *field.Path) bool {
+	switch r.found {
+	case readForbidden:
+		p.add(at.Child("name"), SeverityError, v1alpha1.ReasonRefNotPermitted, fmt.Sprintf("Sallyport may not read the %ss of namespace %q; whoever installs Sallyport adds it to referenceNamespaces", r.kind, r.object.Namespace))
+	case readNoObject:
+		p.add(at.Child("name"), SeverityError, v1alpha1.ReasonRefNotFound, fmt.Sprintf("there is no %s %s; create it, or mend the name", r.kind, r.object))
+	case readNoKey:
+		p.add(at.Child("key"), SeverityError, v1alpha1.ReasonRefNotFound, fmt.Sprintf("%s %s has no key %q", r.kind, r.object, r.key))
+	case readValue:
+		return true
+	}
+	return false
 }
 
 // readBound reads a number from 1 to most.

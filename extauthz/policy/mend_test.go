@@ -63,6 +63,12 @@ func TestManyPatternsForOnePath(t *testing.T) {
 	if got := said(get("https://a.com/short").decide(t, s).Verdict); got != "NotCompiled" {
 		t.Errorf("got %q", got)
 	}
+	// Each takes one letter more than the last: of maxFound+10 letters, all but the first i do.
+	for letters, want := range map[int]string{maxFound + 9: "NotCompiled", maxFound + 10: "Public r128"} {
+		if got := said(get("https://a.com/"+strings.Repeat("a", letters)).decide(t, s).Verdict); got != want {
+			t.Errorf("%d letters: got %q, want %q", letters, got, want)
+		}
+	}
 	if got := said(get("https://a.com/other/x/y").decide(t, s).Verdict); got != "Public other" {
 		t.Errorf("another path: %q", got)
 	}
@@ -78,6 +84,9 @@ func TestIdentityHeaders(t *testing.T) {
 		}
 	}
 	if got := spellings("x-user-groups"); !slices.Contains(got, "x_user-groups") || !slices.Contains(got, "x-user_groups") || len(got) != 4 {
+		t.Errorf("got %q", got)
+	}
+	if got := spellings("a-b-c-d-e"); len(got) != 16 {
 		t.Errorf("got %q", got)
 	}
 	if got := spellings("a-b-c-d-e-f"); !slices.Equal(got, []string{"a-b-c-d-e-f", "a-b-c-d-e-f", "a_b_c_d_e_f"}) {

@@ -184,9 +184,6 @@ func splitTemplate(s string) ([]string, error) {
 				start = i + 1
 			}
 		}
-		if depth < 0 {
-			break
-		}
 	}
 	if depth != 0 {
 		return nil, errors.New(`has a "{" without "}", or the other way round`)

@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"hash"
+	"maps"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
@@ -65,6 +67,15 @@ func (f *fingerprint) add(b []byte) {
 	binary.BigEndian.PutUint64(n[:], uint64(len(b)))
 	f.h.Write(n[:])
 	f.h.Write(b)
+}
+
+// addAll puts all data of an object in.
+func (f *fingerprint) addAll(kind string, data map[string][]byte) {
+	f.add([]byte(kind))
+	for _, name := range slices.Sorted(maps.Keys(data)) {
+		f.add([]byte(name))
+		f.add(data[name])
+	}
 }
 
 func (f *fingerprint) sum() (out [32]byte) {

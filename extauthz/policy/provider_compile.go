@@ -63,7 +63,8 @@ func compileProvider(s *providerSource, undecoded []UndecodedField, refs *refere
 	t.Introspection = c.introspection(at)
 	c.out.rules = compileExpressions(&vocabulary{env: env.provider}, s.spec.ClaimValidationRules, at.Child("claimValidationRules"), c.p())
 	c.out.serves = c.allowedNamespaces(at.Child("allowedNamespaces"))
-	if c.p().errors == 0 {
+	broken := c.p().errors > 0
+	if c.decryption(t, at.Child("decryption")); !broken {
 		t.Fingerprint = c.fp.sum()
 		c.out.token = t
 	}

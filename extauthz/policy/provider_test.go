@@ -2,11 +2,13 @@ package policy
 
 import (
 	"crypto/ed25519"
+	"crypto/rand"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
+	"math/big"
 	"slices"
 	"strings"
 	"testing"
@@ -14,6 +16,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/sallyport/sallyport/api/v1alpha1"
 	"github.com/sallyport/sallyport/extauthz/token"
 )
 
@@ -126,6 +129,22 @@ func TestProviderProblems(t *testing.T) {
 		{"interval too short", `issuer: "https://a", audiences: [b], refresh: {interval: 1s}`, "must be at least 10s"},
 		{"stale before it is fresh", `issuer: "https://a", audiences: [b], refresh: {interval: 2h, staleFor: 1h}`, "must be at least the interval"},
 		{"no certificate", `issuer: "https://a", audiences: [b], tls: {caConfigMapKeyRef: {name: empty, key: ca}}`, "holds no certificate"},
+		{"algorithms that are none", `issuer: "https://a", audiences: [b], algorithms: [none, RS257]`, "spec.algorithms[1]"},
+		{"no algorithm", `issuer: "https://a", audiences: [b], algorithms: []`, "spec.algorithms: is missing"},
+		{"no token type", `issuer: "https://a", audiences: [b], tokenTypes: []`, "spec.tokenTypes: is missing"},
+		{"empty token type", `issuer: "https://a", audiences: [b], tokenTypes: [application/]`, "spec.tokenTypes[0]"},
+		{"clock skew a bit too large", `issuer: "https://a", audiences: [b], clockSkew: 60s1ms`, "must be at most 1m0s"},
+		{"interval a bit too short", `issuer: "https://a", audiences: [b], refresh: {interval: 9s999ms}`, "must be at least 10s"},
+		{"header and cookie in one source", `issuer: "https://a", audiences: [b], tokenSources: [{header: {name: a}, cookie: {name: a}}]`, "say exactly one of header, cookie and queryParameter"},
+		{"no place in a source", `issuer: "https://a", audiences: [b], tokenSources: [{}]`, "say exactly one of header, cookie and queryParameter"},
+		{"Host as a header", `issuer: "https://a", audiences: [b], tokenSources: [{header: {name: Host}}]`, "can hold a token"},
+		{"header that is none", `issuer: "https://a", audiences: [b], tokenSources: [{header: {name: "a b"}}]`, "can hold a token"},
+		{"scheme that is none", `issuer: "https://a", audiences: [b], tokenSources: [{header: {name: a, scheme: "a b"}}]`, "must be the word in front"},
+		{"remote without a host", `issuer: a, audiences: [b], keys: {remote: {url: "https:///keys"}}`, "must be a URL such as"},
+		{"remote of another scheme", `issuer: a, audiences: [b], keys: {remote: {url: "ftp://a/keys"}}`, "must be a URL such as"},
+		{"remote that is opaque", `issuer: a, audiences: [b], keys: {remote: {url: "https:a"}}`, "must be a URL such as"},
+		{"remote that is no URL", `issuer: a, audiences: [b], keys: {remote: {url: "https://a b/%zz"}}`, "must be a URL such as"},
+		{"remote with a fragment", `issuer: a, audiences: [b], keys: {remote: {url: "https://a/keys#b"}}`, "must not have a user or a fragment"},
 		{"two places in one source", `issuer: "https://a", audiences: [b], tokenSources: [{cookie: {name: a}, queryParameter: {name: a}}]`, "say exactly one of header, cookie and queryParameter"},
 		{"source twice", `issuer: "https://a", audiences: [b], tokenSources: [{cookie: {name: a}}, {cookie: {name: a}}]`, "stands here twice"},
 		{"cookie as a header", `issuer: "https://a", audiences: [b], tokenSources: [{header: {name: Cookie}}]`, "for a cookie write cookie"},
@@ -167,6 +186,118 @@ func TestProviderProblems(t *testing.T) {
 	}
 }
 
+// TestProviderSettings shows what a provider may say, up to its bounds.
+func TestProviderSettings(t *testing.T) {
+	s := compile(t, `
+kind: IdentityProvider
+metadata: {name: p}
+spec:
+  issuer: https://a
+  audiences: [b]
+  algorithms: [RS256, ES256]
+  tokenTypes: [application/AT+JWT]
+  clockSkew: 60s
+  maxTokenAge: 1000h
+  refresh: {interval: 10s, minInterval: 1s, staleFor: 10s}
+  tokenSources: [{header: {name: X-Token}}, {header: {name: Authorization, scheme: DPoP}}, {cookie: {name: c}}, {queryParameter: {name: q}}]
+`, Options{})
+	p := s.Providers()[0]
+	if p.ClockSkew != time.Minute || p.MaxTokenAge != 1000*time.Hour || p.Remote.Interval != 10*time.Second || p.Remote.StaleFor != 10*time.Second || p.Remote.MinInterval != time.Second {
+		t.Errorf("got %+v, %+v", p, p.Remote)
+	}
+	if p.Algorithms == token.Asymmetric || p.Algorithms.Symmetric() || !slices.Equal(p.TokenTypes, []string{"at+jwt"}) {
+		t.Errorf("got %v, %q", p.Algorithms, p.TokenTypes)
+	}
+	if want := []token.Source{{Header: "x-token"}, {Header: "authorization", Scheme: "DPoP"}, {Cookie: "c"}, {QueryParameter: "q"}}; !slices.Equal(p.Sources, want) {
+		t.Errorf("sources %v", p.Sources)
+	}
+	compile(t, "kind: IdentityProvider\nmetadata: {name: p}\nspec: {issuer: 'https://a', audiences: [b], clockSkew: 0s, maxTokenAge: 1s}\n", Options{})
+}
+
+func TestIsSourceName(t *testing.T) {
+	for s, want := range map[string]bool{
+		"a": true, "z": true, "A": true, "Z": true, "0": true, "9": true, "_": true, ".": true, "-": true, "azAZ09_.-": true,
+		"": false, " a": false, "a ": false, "/": false, ":": false, "@": false, "[": false, "`": false, "{": false, "é": false, "a;b": false, "a=b": false,
+	} {
+		if got := isSourceName(s); got != want {
+			t.Errorf("%q: %t", s, got)
+		}
+	}
+}
+
+// TestAllowedNamespaces tells whom a provider of the cluster serves: with a selector only namespaces that are known, and
+// have the labels.
+func TestAllowedNamespaces(t *testing.T) {
+	const namespaces = "kind: Namespace\nmetadata: {name: shop, labels: {team: shop}}\n---\nkind: Namespace\nmetadata: {name: dev}\n---\n"
+	for _, tt := range []struct{ allowed, namespace, want string }{
+		{"{from: All}", "shop", ""},
+		{"{}", "unknown", ""},
+		{"{from: Selector, selector: {matchLabels: {team: shop}}}", "shop", ""},
+		{"{from: Selector, selector: {matchLabels: {team: shop}}}", "dev", "does not serve namespace"},
+		{"{from: Selector, selector: {}}", "dev", ""},
+		{"{from: Selector, selector: {}}", "unknown", "does not serve namespace"},
+		{"{from: Selector}", "shop", "has problems of its own"},
+		{"{from: All, selector: {}}", "shop", "has problems of its own"},
+		{"{from: Same}", "shop", "has problems of its own"},
+		{"{from: Selector, selector: {matchExpressions: [{key: a, operator: Like}]}}", "shop", "has problems of its own"},
+	} {
+		_, r := new(Compiler).Compile(parse(t, namespaces+strings.Replace(corp, "audiences: [orders-api]", "audiences: [orders-api], allowedNamespaces: "+tt.allowed, 1)+
+			"kind: AuthPolicy\nmetadata: {name: p, namespace: "+tt.namespace+"}\nspec: {hosts: [a.com], identityProviders: [{kind: ClusterIdentityProvider, name: corp}], rules: [{name: r, access: Authenticated}]}\n"), Options{})
+		got := problemsOf(r, "p")
+		if tt.want == "" && len(got) > 0 || tt.want != "" && !slices.ContainsFunc(got, func(p string) bool { return strings.Contains(p, tt.want) }) {
+			t.Errorf("%s, namespace %s: problems %q, want %q", tt.allowed, tt.namespace, got, tt.want)
+		}
+	}
+}
+
+// TestUndecodedProvider shows that a provider with a field that this version does not know is not believed, whatever else is
+// wrong with it.
+func TestUndecodedProvider(t *testing.T) {
+	for _, audiences := range []string{"[b]", "[]"} {
+		objs := parse(t, "kind: IdentityProvider\nmetadata: {name: p}\nspec: {issuer: 'https://a', audiences: "+audiences+"}\n")
+		objs.Undecoded = map[ObjectRef][]UndecodedField{{v1alpha1.KindIdentityProvider, "default", "p"}: {{Path: "spec.revocation", Message: "is not known"}}}
+		if s, r := new(Compiler).Compile(objs, Options{}); len(s.Providers()) > 0 || !slices.Contains(problemsOf(r, "p"), "spec.revocation: is not known") {
+			t.Errorf("audiences %s: believed, or problems %q", audiences, problemsOf(r, "p"))
+		}
+	}
+}
+
+// TestBelieves shows that a rule believes an identity of its own providers only: the one that it knows, or the same
+// compiled anew.
+func TestBelieves(t *testing.T) {
+	first, second := &token.Provider{Fingerprint: [32]byte{1}}, &token.Provider{Fingerprint: [32]byte{2}}
+	r := &rule{providers: []trusted{{provider: &provider{token: first}}, {provider: &provider{token: second}}}}
+	for name, tt := range map[string]struct {
+		of   *token.Provider
+		want *trusted
+	}{
+		"the first": {first, &r.providers[0]}, "the second": {second, &r.providers[1]}, "the second, compiled anew": {&token.Provider{Fingerprint: [32]byte{2}}, &r.providers[1]},
+		"another": {&token.Provider{Fingerprint: [32]byte{3}}, nil}, "nobody": {nil, nil},
+	} {
+		if got := r.believes(&token.Identity{Provider: tt.of}); got != tt.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
+// TestProviderProblemsFollow shows that a compile that knows a provider tells what has become of its key.
+func TestProviderProblemsFollow(t *testing.T) {
+	objs := parse(t, "kind: IdentityProvider\nmetadata: {name: p}\nspec: {issuer: 'https://a', audiences: [b], keys: {secretKeyRef: {name: s, key: k}}}\n")
+	c := new(Compiler)
+	for _, step := range []struct{ secret, want string }{
+		{"", "there is no Secret default/s"},
+		{"kind: Secret\nmetadata: {name: s}\n", `has no key "k"`},
+		{"kind: Secret\nmetadata: {name: s}\nstringData: {k: ''}\n", "spec.keys.secretKeyRef: "},
+		{"kind: Secret\nmetadata: {name: s}\nstringData: {k: '{\"keys\":[]}'}\n", "spec.keys.secretKeyRef: "},
+		{"", "there is no Secret default/s"},
+	} {
+		objs.Secrets = parse(t, step.secret).Secrets
+		if _, r := c.Compile(objs, Options{}); !slices.ContainsFunc(problemsOf(r, "p"), func(p string) bool { return strings.Contains(p, step.want) }) {
+			t.Errorf("with %q: problems %q, want %q", step.secret, problemsOf(r, "p"), step.want)
+		}
+	}
+}
+
 // TestProviderFingerprint shows that whatever a provider is a function of changes its fingerprint, and nothing else does.
 func TestProviderFingerprint(t *testing.T) {
 	const text = "kind: IdentityProvider\nmetadata: {name: p}\nspec: {issuer: 'https://a', audiences: [b], algorithms: [HS256], keys: {secretKeyRef: {name: s, key: k}}}\n---\nkind: Secret\nmetadata: {name: s}\nstringData: {k: 0123456789abcdef0123456789abcdef, other: x}\n"
@@ -192,5 +323,25 @@ func TestEnvironmentIsSound(t *testing.T) {
 	env := newEnvironment()
 	if env.provider == nil || env.request == nil {
 		t.Fatal("the declarations of variables do not compile")
+	}
+}
+
+// TestCertificates shows that a provider takes the certificates of a ConfigMap, and tells one thing of one that is missing.
+func TestCertificates(t *testing.T) {
+	private := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
+	form := &x509.Certificate{SerialNumber: big.NewInt(1)}
+	der, err := x509.CreateCertificate(rand.Reader, form, form, private.Public(), private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+	const spec = "kind: IdentityProvider\nmetadata: {name: p}\nspec: {issuer: 'https://a', audiences: [b], tls: {caConfigMapKeyRef: {name: ca, key: ca.crt}}}\n"
+	s := compile(t, spec+"---\nkind: ConfigMap\nmetadata: {name: ca}\ndata: {ca.crt: "+quote(text)+"}\n", Options{})
+	if got := string(s.Providers()[0].Remote.RootCAs); got != text {
+		t.Errorf("certificates %q", got)
+	}
+	_, r := new(Compiler).Compile(parse(t, spec), Options{})
+	if got := problemsOf(r, "p"); len(got) != 1 || !strings.Contains(got[0], "there is no ConfigMap default/ca") {
+		t.Errorf("problems %q", got)
 	}
 }

@@ -52,17 +52,19 @@ const (
 	ReasonMissingToken Reason = "MissingToken"
 	// ReasonAmbiguousCredential: more than one token was shown.
 	ReasonAmbiguousCredential Reason = "AmbiguousCredential"
-	// ReasonMalformedToken: the token is not a signed JWT in good form.
+	// ReasonMalformedToken: the token is not a signed JWT in good form, or an encrypted one that cannot be decrypted.
 	ReasonMalformedToken Reason = "MalformedToken"
 	// ReasonUntrustedIssuer: the token is not from a provider of the rule.
 	ReasonUntrustedIssuer Reason = "UntrustedIssuer"
-	// ReasonAlgorithmNotAllowed: the token is signed with an algorithm that the provider does not allow.
+	// ReasonAlgorithmNotAllowed: the token is signed or encrypted with an algorithm that the provider, or the key, does not
+	// allow.
 	ReasonAlgorithmNotAllowed Reason = "AlgorithmNotAllowed"
 	// ReasonUnknownKey: the provider has no such key.
 	ReasonUnknownKey Reason = "UnknownKey"
 	// ReasonInvalidSignature: the signature is not that of the provider.
 	ReasonInvalidSignature Reason = "InvalidSignature"
-	// ReasonInvalidTokenType: the typ of the token is not one that the provider names.
+	// ReasonInvalidTokenType: the typ of the token is not one that the provider names, or the token is only signed where the
+	// provider requires encryption.
 	ReasonInvalidTokenType Reason = "InvalidTokenType"
 	// ReasonInvalidAudience: the token is for somebody else.
 	ReasonInvalidAudience Reason = "InvalidAudience"

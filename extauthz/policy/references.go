@@ -3,6 +3,7 @@ package policy
 import (
 	"bytes"
 	"cmp"
+	"maps"
 	"slices"
 
 	"k8s.io/apimachinery/pkg/labels"
@@ -59,13 +60,15 @@ func newReferences(objs *Objects) *references {
 	return r
 }
 
-// keyRead is a key of a Secret or ConfigMap, as a provider found it.
+// keyRead is a key of a Secret or ConfigMap, or all data of one, as a provider found it.
 type keyRead struct {
 	kind   string
 	object types.NamespacedName
-	key    string
+	key    string // of what value is
+	all    bool   // then data is what was found
 	found  readResult
 	value  []byte
+	data   map[string][]byte
 }
 
 // readResult is what became of reading a key.
@@ -81,6 +84,25 @@ const (
 // read looks up a key of a Secret or ConfigMap.
 func (r *references) read(kind string, object types.NamespacedName, key string) keyRead {
 	out := keyRead{kind: kind, object: object, key: key}
+	data, found := r.look(kind, object)
+	if out.found = found; found == readValue {
+		var ok bool
+		if out.value, ok = data[key]; !ok {
+			out.found = readNoKey
+		}
+	}
+	return out
+}
+
+// readAll looks up all data of a Secret or ConfigMap.
+func (r *references) readAll(kind string, object types.NamespacedName) keyRead {
+	out := keyRead{kind: kind, object: object, all: true}
+	out.data, out.found = r.look(kind, object)
+	return out
+}
+
+// look finds a Secret or ConfigMap; readValue: it is there.
+func (r *references) look(kind string, object types.NamespacedName) (map[string][]byte, readResult) {
 	from := r.configMaps
 	if kind == kindSecret {
 		from = r.secrets
@@ -88,18 +110,19 @@ func (r *references) read(kind string, object types.NamespacedName, key string) 
 	data, ok := from[object]
 	switch {
 	case ok:
-		out.found = readNoKey
-		if out.value, ok = data[key]; ok {
-			out.found = readValue
-		}
+		return data, readValue
 	case r.readable == nil || slices.Contains(r.readable, object.Namespace):
-		out.found = readNoObject
+		return nil, readNoObject
 	}
-	return out
+	return nil, readForbidden
 }
 
-// same tells whether reading the same key again gives the same.
+// same tells whether reading the same again gives the same.
 func (r *references) same(before keyRead) bool {
+	if before.all {
+		now := r.readAll(before.kind, before.object)
+		return now.found == before.found && maps.EqualFunc(now.data, before.data, bytes.Equal)
+	}
 	now := r.read(before.kind, before.object, before.key)
 	return now.found == before.found && bytes.Equal(now.value, before.value)
 }

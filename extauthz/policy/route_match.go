@@ -74,7 +74,7 @@ func (m *routeMatch) takes(req *Request, path string) (may, sure bool) {
 	if !may || m.method != "" && m.method != req.in.Method {
 		return false, true
 	}
-	if m.grpc && !isGRPC(req) {
+	if m.grpc && !isGRPC(req, path) {
 		sure = false // some data planes look at the path alone
 	}
 	for i := range m.headers {
@@ -94,10 +94,13 @@ func (m *routeMatch) takes(req *Request, path string) (may, sure bool) {
 	return true, sure
 }
 
-func isGRPC(req *Request) bool {
+// isGRPC tells whether every data plane takes the request for a gRPC call: by method, content type, and a path of a service
+// and a method.
+func isGRPC(req *Request, path string) bool {
 	typ, _ := req.Header("content-type")
-	rest, ok := strings.CutPrefix(typ, "application/grpc")
-	return ok && (rest == "" || rest[0] == '+' || rest[0] == ';') && req.in.Method == "POST"
+	service, method, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+	return (typ == "application/grpc" || strings.HasPrefix(typ, "application/grpc+")) && req.in.Method == "POST" &&
+		service != "" && method != "" && !strings.Contains(method, "/")
 }
 
 // routeValue compares a header or a query parameter of a route.

@@ -16,9 +16,6 @@ type router struct {
 // bucket holds the matches of one host name, in the order of precedence.
 type bucket struct {
 	matches []routeMatch
-	// oldest is the kind of the oldest route, where both kinds share the host name, and otherwise empty. The Gateway API
-	// lets that kind alone be accepted; some data planes take both.
-	oldest string
 	// written are the host names as the routes have them, the most specific first, where these differ though the listener
 	// makes them one. The Gateway API ranks by what is written; some data planes by what they have become.
 	written []string
@@ -70,22 +67,10 @@ func (r *router) sort() {
 
 func (b *bucket) sort() {
 	slices.SortStableFunc(b.matches, compareRouteMatches)
-	if len(b.matches) == 0 {
-		return
-	}
-	oldest, mixed := b.matches[0].rule.route, false
 	for i := range b.matches {
-		r := b.matches[i].rule.route
 		if !slices.Contains(b.written, b.matches[i].written) {
 			b.written = append(b.written, b.matches[i].written)
 		}
-		mixed = mixed || r.kind != oldest.kind
-		if compareRoutes(r, oldest) < 0 {
-			oldest = r
-		}
-	}
-	if mixed {
-		b.oldest = oldest.kind
 	}
 	if slices.SortFunc(b.written, compareSpecificity); len(b.written) == 1 {
 		b.written = nil
@@ -120,23 +105,11 @@ func (r *Request) dotted() bool {
 	return strings.HasSuffix(name, ".")
 }
 
-// landOnPath are the rules on which the request lands. A path is looked up as it was sent, and decoded where that differs:
-// data planes do either.
-func (r *router) landOnPath(req *Request) []*routeRule {
-	rules := r.land(req, req.path, nil)
-	if strings.Contains(req.path, "%") {
-		if p, ok := splitPath(req.path, pathOptions{keepEncodedSlash: true, stripSemicolon: true}, nil); ok {
-			rules = r.land(req, p.String(), rules)
-		}
-	}
-	return rules
-}
-
 // land appends the rules on which the request lands: one, where the Gateway API says so; all that could be meant, where
 // it leaves that open. What lands on no rule of a host name goes on to the next wider one, as some data planes do.
 func (r *router) land(req *Request, path string, out []*routeRule) []*routeRule {
 	out, sure := r.exact[req.host].land(req, path, out)
-	for i := 0; i < len(req.host) && !sure && len(r.wild) > 0; i++ {
+	for i := 0; i < len(req.host) && !sure; i++ {
 		if req.host[i] == '.' {
 			out, sure = r.wild[req.host[i:]].land(req, path, out)
 		}
@@ -153,31 +126,33 @@ func (b *bucket) land(req *Request, path string, out []*routeRule) (rules []*rou
 		return out, false
 	}
 	out, sure = b.landAmong(req, path, nil, out)
-	if b.oldest != "" {
-		out, _ = b.landAmong(req, path, func(m *routeMatch) bool { return m.rule.route.kind == b.oldest }, out)
-	}
 	for i, found := 0, false; i < len(b.written) && !found; i++ {
 		out, found = b.landAmong(req, path, func(m *routeMatch) bool { return m.written == b.written[i] }, out)
 	}
 	return out, sure
 }
 
-// landAmong looks at the matches of which among is true; nil for all. Behind the first that surely takes the request,
-// only those count whose rank is open.
+// landAmong looks at the matches of which among is true; nil for all. Behind the first of a kind of routes that surely
+// takes the request, only those of this kind count whose rank is open. Between the kinds there is no rank.
 func (b *bucket) landAmong(req *Request, path string, among func(*routeMatch) bool, out []*routeRule) (rules []*routeRule, found bool) {
+	var foundHTTP, foundGRPC bool
 	for i := range b.matches {
 		m := &b.matches[i]
-		if found && m.path.kind != routePathExpression || among != nil && !among(m) {
+		taken := &foundHTTP
+		if m.rule.route.kind == kindGRPCRoute {
+			taken = &foundGRPC
+		}
+		if *taken && m.path.kind != routePathExpression || among != nil && !among(m) {
 			continue
 		}
 		may, sure := m.takes(req, path)
 		if !may {
 			continue
 		}
-		found = found || sure
+		*taken = *taken || sure
 		if !slices.Contains(out, m.rule) {
 			out = append(out, m.rule)
 		}
 	}
-	return out, found
+	return out, foundHTTP || foundGRPC
 }

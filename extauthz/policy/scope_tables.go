@@ -29,16 +29,14 @@ func (s *Snapshot) tables(req *Request, all bool, out []*table) []*table {
 		}
 		return out
 	}
-	if v, out = s.hosts.visit(req, all, out); len(s.gateways) == 0 {
-		return out
-	}
+	v, out = s.hosts.visit(req, all, out)
 	v.anyPort = s.opts.ClientAddress == ClientAddressXFF
 	if scope.Kind == ScopeGateway {
 		v.stated = true
 		return s.gateways[types.NamespacedName{Namespace: scope.Namespace, Name: scope.Name}].tables(&v, out)
 	}
-	if !v.host && !v.tried {
-		v.owners = s.granted.owners(req.host)
+	if v.owners = s.granted.owners(req.host); len(v.owners) > 0 {
+		s.hosts.hear(&v)
 	}
 	for _, g := range s.gatewayOrder { // each could be meant, so what each says must hold
 		out = g.tables(&v, out)
@@ -47,6 +45,26 @@ func (s *Snapshot) tables(req *Request, all bool, out []*table) []*table {
 		out = appendTable(out, refusesAll) // nobody else opens what is granted to them
 	}
 	return out
+}
+
+// hear notes whether the owners of the host have a policy that names it, up to the one that has a say in the request.
+func (x *hostIndex) hear(v *visit) {
+	exact := x.exact[v.req.host]
+	for key := range covering(v.req.host) {
+		t := exact
+		switch {
+		case key == "":
+			t = x.any
+		case key[0] == '.':
+			t = x.wild[key]
+		}
+		if exact.reserved && exact.namespace != t.namespace {
+			continue
+		}
+		if v.hears(t); t.of(v.all).says(v.req, v.all) {
+			return
+		}
+	}
 }
 
 // visit appends the table of the host, and says what that leaves for the other levels.
@@ -86,7 +104,7 @@ type visit struct {
 	// anyPort: nothing tells by which port the request came in.
 	anyPort bool
 	// owners are the namespaces that the host is granted to most closely, where nothing but the host tells whose request
-	// it is; owned: some policy of theirs has a say.
+	// it is; owned: some policy of theirs is there, enforced or tried out.
 	owners []string
 	owned  bool
 }
@@ -159,13 +177,15 @@ func (g *gateway) meant(v *visit) []*listener {
 	if forwarded, _ := v.req.Header("x-forwarded-proto"); v.anyPort || forwarded != scheme {
 		scheme = ""
 	}
-	if out := g.listening(v.req, scheme); len(out) > 0 || scheme == "" {
+	out := g.listening(v.req, scheme)
+	if scheme == "" || slices.ContainsFunc(out, func(l *listener) bool { return l.scheme == scheme }) {
 		return out
 	}
 	return g.listening(v.req, "") // something in front has ended the TLS
 }
 
-// listening are the listeners that take the host. One that is less specific than another of its port is not meant.
+// listening are the listeners that take the host. One that is less specific than another of its port is not meant, if that
+// takes HTTP for sure.
 func (g *gateway) listening(req *Request, scheme string) []*listener {
 	var out []*listener
 	host, dotted := req.host, req.dotted()
@@ -174,7 +194,7 @@ func (g *gateway) listening(req *Request, scheme string) []*listener {
 			continue
 		}
 		shadowed := slices.ContainsFunc(out, func(o *listener) bool {
-			return o.port == l.port && !o.unread && o.hostname != l.hostname
+			return o.port == l.port && !o.unread && o.scheme != "" && o.hostname != l.hostname
 		})
 		if !shadowed || l.unread || dotted && l.hostname == "" {
 			out = append(out, l)

@@ -19,7 +19,7 @@ type service struct {
 // servicePort is a port of a Service with its routes.
 type servicePort struct {
 	port   gatewayv1.PortNumber
-	routes router
+	routes routers
 }
 
 // tables appends those of the Service, and of every rule of a route that the request may have come by. A rule that leads
@@ -90,15 +90,14 @@ func (s *Snapshot) indexMesh(routes []*route) {
 			}
 			for _, o := range s.service(r.namespace, string(p.Name)).ports {
 				if p.Port == nil || *p.Port == o.port {
-					o.routes.set("", "", r.matches)
-					r.taken = true
+					o.routes.add(r, routeHost{})
 				}
 			}
 		}
 	}
 	for _, svc := range s.services {
 		for _, p := range svc.ports {
-			p.routes.sort()
+			p.routes.settle()
 		}
 	}
 }

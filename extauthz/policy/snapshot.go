@@ -114,7 +114,7 @@ func (s *Snapshot) Lookup(req *Request) Landing {
 		}
 	case !slices.Equal(l.all, l.enforced):
 		l.DryRun = land(req, l.all, nil, &req.rooms[1])
-		if len(l.enforced) > 0 && !l.DryRun.dry() && !l.DryRun.differs(&l.Enforced) {
+		if !l.DryRun.differs(&l.Enforced) {
 			l.DryRun = Candidate{}
 		}
 	}
@@ -133,9 +133,7 @@ func land(req *Request, tables []*table, segs []string, room *room) Candidate {
 	if len(c.hits) > 0 {
 		c.reason, c.allow = "", false
 	}
-	if len(c.hits) > 1 {
-		slices.SortStableFunc(c.hits, func(a, b hit) int { return compareRules(a.rule, b.rule) })
-	}
+	slices.SortStableFunc(c.hits, func(a, b hit) int { return compareRules(a.rule, b.rule) })
 	return c
 }
 
@@ -254,11 +252,13 @@ func pickEntries(entries []entry, req *Request, p *path, method string, hits []h
 	var rank uint32
 	for i := range entries {
 		e := &entries[i]
-		if len(hits) > before && (e.match.rank != rank || hits[len(hits)-1].rule.policy == e.rule.policy) {
+		if len(hits) > before {
 			if e.match.rank != rank {
-				break
+				return hits, ""
 			}
-			continue
+			if hits[len(hits)-1].rule.policy == e.rule.policy {
+				continue
+			}
 		}
 		fits, ambiguous := e.match.fits(req, method)
 		if ambiguous {

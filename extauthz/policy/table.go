@@ -2,8 +2,10 @@ package policy
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
@@ -31,6 +33,8 @@ type table struct {
 	// "-" throughout.
 	strip  []string
 	folded map[string]bool
+	// lengths has the bit of each length among folded, so that most headers of a request need not be folded.
+	lengths uint64
 	// look of a refusal that no rule gives; that of the policy where one policy only has a say.
 	look *look
 	// overlaps are pairs of rules whose patterns overlap, for the report.
@@ -106,7 +110,23 @@ func (t *table) protect(policies []*joined) {
 			t.folded = map[string]bool{}
 		}
 		t.folded[fold(name)] = true
+		t.lengths |= lengthBit(fold(name))
 	}
+}
+
+// spells tells whether name is a spelling of a header that no client may set.
+func (t *table) spells(name string) bool {
+	return t.lengths&lengthBit(name) != 0 && t.folded[fold(name)]
+}
+
+// lengthBit has the bit of the length of name; every bit where folding may change it, outside ASCII.
+func lengthBit(name string) uint64 {
+	for i := range len(name) {
+		if name[i] >= utf8.RuneSelf {
+			return math.MaxUint64
+		}
+	}
+	return 1 << (len(name) & 63)
 }
 
 // identityHeaders are the names that policies set under upstream, with their spellings, sorted.
@@ -136,14 +156,11 @@ func spellings(name string) []string {
 	if strings.Count(dashed, "-") > maxMixedSeparators {
 		return []string{name, dashed, strings.ReplaceAll(dashed, "-", "_")}
 	}
-	out := []string{""}
-	for i, part := range strings.Split(dashed, "-") {
+	parts := strings.Split(dashed, "-")
+	out := parts[:1]
+	for _, part := range parts[1:] {
 		var next []string
 		for _, before := range out {
-			if i == 0 {
-				next = append(next, part)
-				continue
-			}
 			next = append(next, before+"-"+part, before+"_"+part)
 		}
 		out = next

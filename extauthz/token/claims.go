@@ -31,7 +31,7 @@ func ParseClaimPath(s string) (ClaimPath, error) {
 		return ClaimPath{}, errors.New("the name of a claim must not be longer than 256 bytes")
 	}
 	p := ClaimPath{name: s}
-	if steps := strings.Split(s, "."); len(steps) > 1 && !hasEmpty(steps) {
+	if steps := strings.Split(s, "."); !hasEmpty(steps) {
 		p.steps = steps
 	}
 	return p, nil

@@ -10,17 +10,18 @@ import (
 var (
 	// ErrAmbiguousCredential: the request shows more than one token, or one that two servers could read differently.
 	ErrAmbiguousCredential = errors.New("more than one token, or one that can be read in two ways")
-	// ErrMalformed: not a JWS in compact form whose header and payload are strict JSON of the right types.
+	// ErrMalformed: not a JWS in compact form whose header and payload are strict JSON of the right types; nor a JWE that
+	// decrypts to one. What of a JWE went wrong is not told, because it could tell about the key (RFC 7516 §11.5).
 	ErrMalformed = errors.New("malformed token")
 	// ErrUntrustedIssuer: no trusted provider of the place where the token stood has this iss.
 	ErrUntrustedIssuer = errors.New("issuer is not trusted")
-	// ErrAlgorithm: the provider does not allow alg, or the key that the token names may not verify it.
+	// ErrAlgorithm: the provider does not allow alg, or the key that the token names may not verify or decrypt it.
 	ErrAlgorithm = errors.New("algorithm is not allowed")
 	// ErrUnknownKey: the provider has no key of this kid.
 	ErrUnknownKey = errors.New("unknown key")
 	// ErrSignature: the signature does not verify.
 	ErrSignature = errors.New("invalid signature")
-	// ErrTokenType: typ is not one that the provider issues for this use.
+	// ErrTokenType: typ is not one that the provider issues for this use, or the token is not encrypted and must be.
 	ErrTokenType = errors.New("token type is not accepted")
 	// ErrAudience: the token was made for somebody else.
 	ErrAudience = errors.New("audience is not accepted")

@@ -8,6 +8,16 @@ import (
 	"time"
 )
 
+// A provider that accepts no type of token has no identities.
+func TestNewIdentityWithoutTokenTypes(t *testing.T) {
+	object, err := parseObject(claims(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = NewIdentity(corp(t, func(p *Provider) { p.TokenTypes = nil }), object, testNow)
+	wraps(t, err, ErrTokenType)
+}
+
 func TestNewIdentity(t *testing.T) {
 	path := func(s string) ClaimPath {
 		p, err := ParseClaimPath(s)

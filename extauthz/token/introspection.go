@@ -33,7 +33,7 @@ type Introspection struct {
 
 // Opaque returns the provider to ask about cred, which Verify has refused; nil where that refusal stands. A token that is
 // a JWS is asked about only where it names no issuer: one of a trusted provider is that provider's to verify, and one of
-// another is nobody's. Of the trusted providers exactly one that introspects must look where the token stands: a token is
+// another is nobody's. Nor is an encrypted one asked about where a trusted provider decrypts. Of the trusted providers exactly one that introspects must look where the token stands: a token is
 // shown to none that could not have issued it.
 func Opaque(cred Credential, trusted []*Provider) *Provider {
 	var found *Provider
@@ -46,7 +46,7 @@ func Opaque(cred Credential, trusted []*Provider) *Provider {
 		}
 		found = p
 	}
-	if found == nil || !isAccessToken(cred.Raw) || namesIssuer(cred.Raw) {
+	if found == nil || !isAccessToken(cred.Raw) || namesIssuer(cred.Raw) || anyDecrypts(trusted) && isEncrypted(cred.Raw) {
 		return nil
 	}
 	return found

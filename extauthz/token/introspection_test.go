@@ -45,6 +45,8 @@ func TestOpaque(t *testing.T) {
 	plain.Introspection = nil
 	second, elsewhere := asked(t, "second", "https://second.example.com"), asked(t, "elsewhere", "https://elsewhere.example.com")
 	elsewhere.Sources = []Source{{Cookie: "session"}}
+	decrypting := asked(t, "decrypting", "https://jwe.example.com")
+	decrypting.Introspection, decrypting.Decryption = nil, new(PrivateKeySet)
 	bearer := opaque.Sources[0]
 	for _, tt := range []struct {
 		name    string
@@ -69,6 +71,7 @@ func TestOpaque(t *testing.T) {
 		{"a JWT without issuer", segments(header, `{"sub":"x"}`, "s"), bearer, []*Provider{opaque}, opaque},
 		{"three segments that are no JWT", "v4.public.abcd", bearer, []*Provider{opaque}, opaque},
 		{"five segments", "a.b.c.d.e", bearer, []*Provider{opaque}, opaque},
+		{"five segments where one decrypts", "a.b.c.d.e", bearer, []*Provider{opaque, decrypting}, nil},
 		{"nothing", "", bearer, []*Provider{opaque}, nil},
 		{"a space", "a b", bearer, []*Provider{opaque}, nil},
 		{"a line end", "a\nb", bearer, []*Provider{opaque}, nil},

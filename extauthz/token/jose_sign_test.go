@@ -128,6 +128,9 @@ func (c trial) askJose(t *testing.T, keys []string) (allowed bool, excuses []str
 // excludes each such key. Every rule is needed.
 func TestSignaturesAsGoJose(t *testing.T) {
 	const trials = 3000
+	if testing.Short() {
+		t.Skip("needs all its trials to meet every rule")
+	}
 	r := mathrand.New(mathrand.NewPCG(7, 3))
 	seen := map[string]int{}
 	for n := range trials {

@@ -54,23 +54,26 @@ func forVerification(jwk map[string]any) error {
 	if use, there := jwk["use"]; there && use != "sig" {
 		return errors.New("use is not sig")
 	}
-	operations, there := jwk["key_ops"]
-	if !there {
-		return nil
+	operations, there, err := operationsOf(jwk)
+	if err == nil && there && !operations["verify"] {
+		err = errors.New("key_ops does not include verify")
 	}
-	list, _ := operations.([]any)
-	seen := make(map[string]bool)
+	return err
+}
+
+// operationsOf reads key_ops, and tells whether it is there.
+func operationsOf(jwk map[string]any) (operations map[string]bool, there bool, err error) {
+	value, there := jwk["key_ops"]
+	list, _ := value.([]any)
+	operations = make(map[string]bool)
 	for _, element := range list {
 		operation, ok := element.(string)
-		if !ok || seen[operation] {
-			return errors.New("key_ops is not an array of different strings")
+		if !ok || operations[operation] {
+			return nil, there, errors.New("key_ops is not an array of different strings")
 		}
-		seen[operation] = true
+		operations[operation] = true
 	}
-	if !seen["verify"] {
-		return errors.New("key_ops does not include verify")
-	}
-	return nil
+	return operations, there, nil
 }
 
 func keyOfType(kty string, jwk map[string]any) (*key, error) {

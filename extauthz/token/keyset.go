@@ -50,7 +50,7 @@ const (
 
 // same reports whether s and o hold the same keys because they were read from the same bytes.
 func (s *KeySet) same(o *KeySet) bool {
-	return s == o || s != nil && o != nil && s.origin == o.origin && len(s.keys) == len(o.keys)
+	return s == o || s != nil && o != nil && s.origin == o.origin
 }
 
 // KeyIDs returns the kids of the set, sorted; keys without one are left out.

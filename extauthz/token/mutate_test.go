@@ -68,16 +68,24 @@ func (m *mutants) refuseBoth(t *testing.T, what, raw string) {
 	m.refuse(t, what, raw, m.warm, m.cold)
 }
 
+// algorithms are all of them, and under -short, as .ci/mutate runs the tests some hundred times, two that cost little.
+func algorithms() []Algorithm {
+	if testing.Short() {
+		return []Algorithm{ES256, HS256}
+	}
+	return everyAlgorithm
+}
+
 // TestEveryByteOfAToken changes each byte of one token per algorithm to each other value. With the original in the
 // cache, and without a cache: none passes. What is no base64url, and what is wrong before the signature is looked at,
 // costs little; of the rest, whose signature is checked, every value is tried where SALLYPORT_MUTATIONS is "all", and
-// otherwise every ninth, and every 61st where a check takes long.
+// otherwise every ninth, and every 61st where a check takes long or time is short.
 func TestEveryByteOfAToken(t *testing.T) {
 	all := os.Getenv("SALLYPORT_MUTATIONS") == "all"
-	for _, a := range everyAlgorithm {
+	for _, a := range algorithms() {
 		t.Run(string(a), func(t *testing.T) {
 			m, step := newMutants(t, a), 9
-			if a == ES384 || a == ES512 {
+			if a == ES384 || a == ES512 || testing.Short() {
 				step = 61
 			}
 			raw := []byte(m.original)
@@ -133,7 +141,7 @@ var base64Changes = []struct {
 // not belong.
 func TestSegmentsWrittenOtherwise(t *testing.T) {
 	tried := 0
-	for _, a := range everyAlgorithm {
+	for _, a := range algorithms() {
 		m := newMutants(t, a)
 		other := strings.Split(sign(t, a, keyFor(a), fmt.Sprintf(`{"alg":%q}`, a), claims(nil)), ".")
 		whole := strings.Split(m.original, ".")
@@ -172,10 +180,13 @@ func TestSegmentsWrittenOtherwise(t *testing.T) {
 
 // TestManyMutations lays up to four random changes, of bytes and of segments, over one another.
 func TestManyMutations(t *testing.T) {
-	const rounds = 1500
+	rounds := 1500
+	if testing.Short() {
+		rounds = 100
+	}
 	r := mathrand.New(mathrand.NewPCG(11, 4))
 	tried := 0
-	for _, a := range everyAlgorithm {
+	for _, a := range algorithms() {
 		m := newMutants(t, a)
 		for range rounds {
 			raw := m.original

@@ -55,6 +55,11 @@ type Provider struct {
 	Subject ClaimPath
 	// Scopes, Roles and Groups are the claims that hold them; the zero value means that there are none.
 	Scopes, Roles, Groups ClaimPath
+	// Decryption holds the keys of encrypted tokens; nil: the provider has none, and they are malformed. A set without a
+	// key says that the keys could not be had.
+	Decryption *PrivateKeySet
+	// EncryptedOnly refuses tokens that were not encrypted.
+	EncryptedOnly bool
 	// Static holds the keys, where they came with the configuration; else it is nil and
 	Static *KeySet
 	// Remote says where they are fetched.

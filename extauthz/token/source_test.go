@@ -58,6 +58,8 @@ func TestExtract(t *testing.T) {
 		{"plain header, empty", request{fields: fields("X-Token:  ")}, "", Source{}, nil},
 		{"plain header twice", request{fields: fields("X-Token: a", "X-Token: b")}, "", Source{}, ErrAmbiguousCredential},
 		{"plain header twice, one empty", request{fields: fields("X-Token: a", "X-Token:")}, "", Source{}, ErrAmbiguousCredential},
+		{"plain header twice, the first empty", request{fields: fields("X-Token:", "X-Token: a")}, "", Source{}, ErrAmbiguousCredential},
+		{"cookie behind an empty pair", request{fields: fields("Cookie: ; sid=abc")}, "abc", Source{Cookie: "sid"}, nil},
 		{"cookie", request{fields: fields("Cookie: a=b; sid=abc; c=d")}, "abc", Source{Cookie: "sid"}, nil},
 		{"cookie among joined fields", request{fields: fields("Cookie: a=b", "Cookie: sid=abc")}, "abc", Source{Cookie: "sid"}, nil},
 		{"cookie without blanks", request{fields: fields("Cookie: a=b;sid=abc")}, "abc", Source{Cookie: "sid"}, nil},
@@ -82,6 +84,7 @@ func TestExtract(t *testing.T) {
 		{"query, name encoded in small letters", request{query: "%61ccess_toke%6e=a"}, "", Source{}, ErrAmbiguousCredential},
 		{"query, name encoded twice", request{query: "access%255Ftoken=a"}, "", Source{}, nil},
 		{"query, name with a bad escape", request{query: "access%5token=a&%=b&%zz=c"}, "", Source{}, nil},
+		{"query, name ends in half an escape", request{query: "access_toke%6=a&access_toke%=a"}, "", Source{}, nil},
 		{"query, longer name", request{query: "access_tokens=a"}, "", Source{}, nil},
 		{"header and cookie", request{fields: fields("Authorization: Bearer a", "Cookie: sid=b")}, "", Source{}, ErrAmbiguousCredential},
 		{"the same token in header and query", request{fields: fields("Authorization: Bearer a"), query: "access_token=a"}, "", Source{}, ErrAmbiguousCredential},
@@ -116,11 +119,55 @@ func TestExtractLooksNowhereElse(t *testing.T) {
 	}
 }
 
+// Places of one kind that differ in one word are different places.
+func TestExtractTellsPlacesApart(t *testing.T) {
+	places := []Source{
+		bearer, {Header: "x-forwarded", Scheme: "Bearer"}, {Header: "authorization", Scheme: "DPoP"}, {Header: "x-a"}, {Header: "x-b"},
+		{Cookie: "a"}, {Cookie: "b"}, {QueryParameter: "a"}, {QueryParameter: "b"},
+	}
+	for i, place := range places {
+		r := request{}
+		switch {
+		case place.Header != "":
+			r.fields = []string{place.Header + ":" + place.Scheme + " abc"}
+		case place.Cookie != "":
+			r.fields = []string{"cookie:" + place.Cookie + "=abc"}
+		default:
+			r.query = place.QueryParameter + "=abc"
+		}
+		got, err := Extract(r, []*Provider{{Sources: places}})
+		if want := (Credential{"abc", place}); got != want || err != nil {
+			t.Errorf("got %+v, want %+v, error %v", got, want, err)
+		}
+		for j, other := range places {
+			if place.same(other) != (i == j) {
+				t.Errorf("%+v and %+v are the same: %v", place, other, i != j)
+			}
+		}
+	}
+}
+
 func TestExtractEncodedParameterName(t *testing.T) {
 	p := []*Provider{{Sources: []Source{{QueryParameter: "my token"}}}}
 	for _, query := range []string{"my+token=a", "my%20token=a"} {
 		_, err := Extract(request{query: query}, p)
 		wraps(t, err, ErrAmbiguousCredential)
+	}
+}
+
+// An escape that is none stands for itself.
+func TestEqualDecoded(t *testing.T) {
+	tests := []struct {
+		encoded, name string
+		want          bool
+	}{
+		{"a%20b+c", "a b c", true}, {"a%2", "a%2", true}, {"a%5+b", "a%5 b", true}, {"a%+5b", "a% 5b", true}, {"+%", " %", true},
+		{"%g5", "\xf5", false}, {"%5g", "\xff", false}, {"a", "ab", false}, {"%61b", "a", false}, {"", "", true},
+	}
+	for _, test := range tests {
+		if got := equalDecoded(test.encoded, test.name); got != test.want {
+			t.Errorf("%q for %q: %v", test.encoded, test.name, got)
+		}
 	}
 }
 

@@ -35,9 +35,9 @@ func rsaKey(public *rsa.PublicKey) (*key, error) {
 		return nil, errors.New("the RSA modulus has fewer than 2048 bits")
 	case bits > maxRSABits:
 		return nil, errors.New("the RSA modulus has more than 8192 bits")
-	case public.N.Sign() <= 0 || public.N.Bit(0) == 0:
-		return nil, errors.New("the RSA modulus is even")
-	case public.E < 3 || public.E%2 == 0 || int64(public.E) >= 1<<maxRSAExponentBits:
+	case public.N.Sign() != 1 || public.N.Bit(0) == 0:
+		return nil, errors.New("the RSA modulus is even or below zero")
+	case public.E < 3 || public.E%2 == 0 || int64(public.E) > 1<<maxRSAExponentBits-1:
 		return nil, errors.New("the RSA exponent is not an odd number from 3 to 2^31-1")
 	case isROCA(public.N):
 		return nil, errors.New("the RSA modulus comes from a faulty generator (ROCA, CVE-2017-15361)")

@@ -11,6 +11,7 @@ import (
 func TestParseObject(t *testing.T) {
 	type object = map[string]any
 	nest := func(n int) string { return `{"a":` + strings.Repeat("[", n-1) + strings.Repeat("]", n-1) + `}` }
+	nestObjects := func(n int) string { return strings.Repeat(`{"a":`, n-1) + "{}" + strings.Repeat("}", n-1) }
 	many := func(n int) string { return `{"a":[` + strings.Repeat("{},", n-1) + `{}]}` }
 	tests := []struct {
 		name, text string
@@ -24,12 +25,15 @@ func TestParseObject(t *testing.T) {
 			object{"a": json.Number("-0"), "b": json.Number("1e2"), "c": json.Number("1.50"), "d": json.Number("12345678901234567890"),
 				"e": json.Number("1E+2"), "f": json.Number("0.1e-9")}},
 		{"escapes", `{"\u0061":"\"\\\/\b\f\n\r\t\u00e9\u20AC\ud83d\ude00\u0000"}`, object{"a": "\"\\/\b\f\n\r\té€😀\x00"}},
+		{"a blank behind an escape", `{"a":"\n b"}`, object{"a": "\n b"}},
 		{"not ASCII", `{"é":"😀"}`, object{"é": "😀"}},
 		{"replacement character as itself", `{"a":"\ufffd"}`, object{"a": "\ufffd"}},
 		{"case apart", `{"a":1,"A":2}`, object{"a": json.Number("1"), "A": json.Number("2")}},
 		{"same name in different objects", `{"a":{"a":{"a":1}}}`, object{"a": object{"a": object{"a": json.Number("1")}}}},
 		{"32 deep", nest(32), nil},
 		{"33 deep", nest(33), nil},
+		{"32 objects deep", nestObjects(32), nil},
+		{"33 objects deep", nestObjects(33), nil},
 		{"512 objects", many(511), nil},
 		{"513 objects", many(512), nil},
 		{"empty", ``, nil},
@@ -44,6 +48,8 @@ func TestParseObject(t *testing.T) {
 		{"lone high surrogate", `{"a":"\ud800"}`, nil},
 		{"lone low surrogate", `{"a":"\udc00"}`, nil},
 		{"high surrogate, then a letter", `{"a":"\ud800\u0061"}`, nil},
+		{"high surrogate, then a low one without its backslash", `{"a":"\ud800udc00"}`, nil},
+		{"high surrogate, then a low one without its u", `{"a":"\ud800\dc00"}`, nil},
 		{"surrogates turned round", `{"a":"\udc00\ud800"}`, nil},
 		{"high surrogate and half an escape", `{"a":"\ud800\u"}`, nil},
 		{"lone surrogate in a name", `{"\ud800":1}`, nil},
@@ -69,6 +75,8 @@ func TestParseObject(t *testing.T) {
 		{"zero byte", "{\"a\":1}\x00", nil},
 		{"unknown escape", `{"a":"\x"}`, nil},
 		{"short escape", `{"a":"\u12"}`, nil},
+		{"short escape at the end", `{"a":"\u12`, nil},
+		{"escape at the end", `{"a":"\u0061`, nil},
 		{"escape not hexadecimal", `{"a":"\u12g4"}`, nil},
 		{"leading zero", `{"a":01}`, nil},
 		{"plus", `{"a":+1}`, nil},
@@ -88,7 +96,7 @@ func TestParseObject(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			got, err := parseObject(test.text)
-			if test.name == "32 deep" || test.name == "512 objects" {
+			if test.name == "32 deep" || test.name == "32 objects deep" || test.name == "512 objects" {
 				if err != nil {
 					t.Error(err)
 				}

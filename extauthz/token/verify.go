@@ -32,6 +32,8 @@ type Verifier struct {
 	keys  KeySource
 	now   func() time.Time
 	cache *cache // nil: none
+
+	decryptions decryptions
 }
 
 // NewVerifier checks c and returns a Verifier.
@@ -59,7 +61,8 @@ func (v *Verifier) CacheStats() (entries int, bytes int64, hits, misses uint64) 
 }
 
 // Verify checks cred, a JWS in compact form (RFC 7515 §7.1) that holds a JWT, and returns the identity it
-// proves. Only a provider in trusted whose issuer is iss, and whose tokens may stand at cred.Source, can have
+// proves. Where a provider has keys for it, cred may be a JWE in compact form (RFC 7516 §7.1) whose plaintext
+// is such a JWS, and no further JWE. Only a provider in trusted whose issuer is iss, and whose tokens may stand at cred.Source, can have
 // signed it; alg none is always refused (RFC 8725 §3.2). The error wraps exactly one of the Err values of
 // this package. Nothing of cred.Raw is kept but copies.
 //
@@ -109,7 +112,15 @@ func (v *Verifier) cached(ctx context.Context, cred Credential, trusted []*Provi
 
 // verify is Verify without the cache, but puts what passes into it.
 func (v *Verifier) verify(ctx context.Context, cred Credential, trusted []*Provider, now time.Time) (*Identity, error) {
-	parts, err := splitCompact(cred.Raw)
+	signed, encrypted := cred.Raw, anyDecrypts(trusted) && isEncrypted(cred.Raw)
+	if encrypted {
+		var err error
+		signed, trusted, err = decrypt(cred, trusted)
+		if v.decryptions.count(err); err != nil {
+			return nil, err
+		}
+	}
+	parts, err := splitCompact(signed)
 	if err != nil {
 		return nil, err
 	}
@@ -124,6 +135,9 @@ func (v *Verifier) verify(ctx context.Context, cred Credential, trusted []*Provi
 	p, err := pick(payload, cred.Source, trusted)
 	if err != nil {
 		return nil, err
+	}
+	if p.EncryptedOnly && !encrypted {
+		return nil, fmt.Errorf("%w: the provider encrypts its tokens, and this one is only signed", ErrTokenType)
 	}
 	if !p.Algorithms.Has(h.algorithm) {
 		return nil, fmt.Errorf("%w: the provider does not sign with it", ErrAlgorithm)
@@ -191,7 +205,7 @@ func (v *Verifier) keysOf(ctx context.Context, p *Provider, after *KeySet) (*Key
 	}
 	set, err := v.keys.Keys(ctx, p, after)
 	switch {
-	case err != nil && errors.Is(err, ErrKeysUnavailable):
+	case errors.Is(err, ErrKeysUnavailable):
 		return nil, err
 	case err != nil:
 		return nil, fmt.Errorf("%w: %w", ErrKeysUnavailable, err)

@@ -24,7 +24,7 @@ const (
 // the payload share one copy of it, but for those with escapes, which together cannot be longer than it.
 func entryBytes(raw, payload string, id *Identity) int64 {
 	texts := len(raw) + len(payload)
-	if strings.IndexByte(payload, '\\') >= 0 {
+	if strings.Contains(payload, `\`) {
 		texts += len(payload)
 	}
 	n := perEntryBytes + int64(texts)*9/8 // the allocator rounds sizes of this kind up by an eighth

@@ -52,6 +52,9 @@ var providerMistakes = []mistake{
 	{"introspection that is remembered for a day", provider(`introspection: {clientID: a, cacheTTL: 24h, clientSecretRef: {name: a, key: b}}`), "spec.introspection.cacheTTL", "must be at most 1h"},
 	{"introspection that takes a minute", provider(`introspection: {clientID: a, timeout: 1m, clientSecretRef: {name: a, key: b}}`), "spec.introspection.timeout", "must be from 10ms to 5s"},
 	{"introspection without limits", provider(`introspection: {clientID: a, maxConcurrent: 0, clientSecretRef: {name: a, key: b}}`), "spec.introspection.maxConcurrent", "should be greater than or equal to 1"},
+	{"decryption without a Secret", provider(`decryption: {required: true}`), "spec.decryption.secretRef", "Required value"},
+	{"a Secret without a name", provider(`decryption: {secretRef: {name: ""}}`), "spec.decryption.secretRef.name", "should be at least 1 chars long"},
+	{"a Secret with a name of 254 letters", provider(`decryption: {secretRef: {name: ` + strings.Repeat("a", 254) + `}}`), "spec.decryption.secretRef.name", "may not be more than 253"},
 	{"an empty validation rule", provider(`claimValidationRules: [{message: a}]`), "spec.claimValidationRules[0].expression", "Required value"},
 }
 

@@ -1,13 +1,11 @@
 package oracle
 
 import (
-	"cmp"
 	"maps"
 	"slices"
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/sallyport/sallyport/api/v1alpha1"
@@ -47,12 +45,13 @@ func (w *world) places(q *question) (out []place) {
 	namespace, name, _ := strings.Cut(rest, "/")
 	switch kind {
 	case "service":
-		return []place{{service: w.service(namespace, func(s string) bool { return s == name })}}
+		return w.placesOf(name, place{namespace: namespace}, q)
 	case "namespace":
-		return []place{{byHost: true, namespace: namespace, service: w.service(namespace, func(s string) bool {
-			suffix, ok := strings.CutPrefix(plain(q.host), s)
-			return ok && slices.Contains([]string{"", "." + namespace, "." + namespace + ".svc", "." + namespace + ".svc.cluster.local"}, suffix)
-		})}}
+		name = plain(q.host)
+		for _, suffix := range []string{".svc.cluster.local", ".svc", ""} {
+			name = strings.TrimSuffix(name, "."+namespace+suffix)
+		}
+		return w.placesOf(name, place{byHost: true, namespace: namespace}, q)
 	}
 	for _, g := range w.gateways {
 		if kind == "" || g.Namespace == namespace && g.Name == name {
@@ -65,13 +64,32 @@ func (w *world) places(q *question) (out []place) {
 	return out
 }
 
-func (w *world) service(namespace string, is func(name string) bool) target {
+// placesOf are those at a Service of the namespace of p: by itself, and by every rule of a route of the mesh that the
+// request may have come by. Which port it came by nobody says.
+func (w *world) placesOf(name string, p place, q *question) []place {
 	for _, s := range w.services {
-		if s.Namespace == namespace && is(s.Name) {
-			return target{kind: "Service", namespace: s.Namespace, name: s.Name}
+		if s.Namespace == p.namespace && s.Name == name {
+			p.service = target{kind: "Service", namespace: s.Namespace, name: s.Name}
 		}
 	}
-	return target{}
+	out := []place{p}
+	for _, port := range []gatewayv1.PortNumber{0, 80, 443} {
+		routes := slices.DeleteFunc(w.routes(), func(r *route) bool { return !r.serves(p.namespace, name, port) })
+		every := func(*route) []string { return []string{"*"} }
+		for _, m := range landings(routes, every, every, "*", q) {
+			p.route, p.backend = target{m.route.kind, m.route.namespace, m.route.name, m.rule}, m.backend
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// serves tells whether a route has a Service of its own namespace for its parent, at a port; 0 is any that none names.
+func (r *route) serves(namespace, name string, port gatewayv1.PortNumber) bool {
+	return r.namespace == namespace && slices.ContainsFunc(r.parents, func(p gatewayv1.ParentReference) bool {
+		return value(p.Group, gatewayv1.GroupName) == "" && value(p.Kind, "Gateway") == "Service" && string(p.Name) == name &&
+			string(value(p.Namespace, gatewayv1.Namespace(namespace))) == namespace && value(p.Port, port) == port
+	})
 }
 
 func (w *world) gateway(namespace, name string) target {
@@ -83,28 +101,15 @@ func (w *world) gateway(namespace, name string) target {
 	return target{}
 }
 
-// placesAt are those at one Gateway: on each port the listener with the closest hostname takes the request. Of several
-// ports the scheme tells which, as long as the header that proxies pass on agrees.
+// placesAt are those at one Gateway, at each listener that may have taken the request.
 func (w *world) placesAt(g *gatewayv1.Gateway, q *question) (out []place) {
-	var takers []*gatewayv1.Listener
-	for _, host := range q.names() {
-		takers = append(takers, takersOf(g, host)...)
-	}
-	if told := slices.DeleteFunc(slices.Clone(takers), func(l *gatewayv1.Listener) bool {
-		return !strings.EqualFold(q.scheme, string(l.Protocol))
-	}); len(told) > 0 && q.headers["x-forwarded-proto"] == q.scheme {
-		takers = told
-	}
 	routed := false
-	for _, l := range takers {
+	for _, l := range w.takers(g, q) {
+		at := place{byHost: true, gateway: target{"Gateway", g.Namespace, g.Name, l.section}}
 		for _, host := range q.names() {
-			at := place{byHost: true, gateway: target{"Gateway", g.Namespace, g.Name, string(l.Name)}}
-			// Which of the two has the characters that rank is open.
-			routes := w.admitted(g, l)
-			var lands []*match
-			for _, q := range q.sentAndDecoded() {
-				lands = append(append(lands, landings(routes, l, (*route).hosts, host, q)...), landings(routes, l, (*route).written, host, q)...)
-			}
+			has := func(r *route) []string { return r.hosts(l.hostname) }
+			lands := landings(l.routes, has, has, host, q)
+			lands = append(lands, landings(l.routes, has, (*route).written, host, q)...)
 			if len(lands) == 0 {
 				out = append(out, at)
 			}
@@ -113,6 +118,7 @@ func (w *world) placesAt(g *gatewayv1.Gateway, q *question) (out []place) {
 				at.route, at.backend = target{m.route.kind, m.route.namespace, m.route.name, m.rule}, m.backend
 				out = append(out, at)
 			}
+			at.route, at.backend = target{}, false
 		}
 	}
 	if routed { // by a listener that has no route for it, nothing would be reached
@@ -131,41 +137,31 @@ func (q *question) names() []string {
 	return []string{plain(q.host)}
 }
 
-// sentAndDecoded are the request with its path as it was sent, and as it reads: a proxy routes by one or the other.
+// sentAndDecoded are the request with its path as it was sent, and as it reads, where an encoded slash may be data or
+// separate: a proxy routes by one of these.
 func (q *question) sentAndDecoded() []*question {
 	path, query, asks := strings.Cut(q.path, "?")
 	plain, ok := read(path, true, true)
 	if !strings.Contains(path, "%") || !ok {
 		return []*question{q}
 	}
-	decoded := *q
-	decoded.path = "/" + strings.Join(plain.segs, "/")
-	if plain.slash {
-		decoded.path += "/"
-	}
-	if asks {
-		decoded.path += "?" + query
-	}
-	return []*question{q, &decoded}
-}
-
-// takersOf are the listeners that take a host, one for each port.
-func takersOf(g *gatewayv1.Gateway, host string) []*gatewayv1.Listener {
-	taken := map[gatewayv1.PortNumber]*gatewayv1.Listener{}
-	for i := range g.Spec.Listeners {
-		l := &g.Spec.Listeners[i]
-		if l.Protocol != gatewayv1.HTTPProtocolType && l.Protocol != gatewayv1.HTTPSProtocolType || !covers(hostname(l), host) {
-			continue
+	out := []*question{q}
+	for _, slash := range []string{"%2F", "/"} {
+		decoded := *q
+		decoded.path = ""
+		for _, s := range plain.segs {
+			decoded.path += "/" + strings.ReplaceAll(s, "/", slash)
 		}
-		if other := taken[l.Port]; other == nil || closer(hostname(l), hostname(other)) < 0 {
-			taken[l.Port] = l
+		if plain.slash || len(plain.segs) == 0 {
+			decoded.path += "/"
 		}
+		if asks {
+			decoded.path += "?" + query
+		}
+		out = append(out, &decoded)
 	}
-	return slices.SortedFunc(maps.Values(taken), func(a, b *gatewayv1.Listener) int { return cmp.Compare(a.Port, b.Port) })
+	return out
 }
-
-// hostname of a listener; * where it has none.
-func hostname(l *gatewayv1.Listener) string { return cmp.Or(string(value(l.Hostname, "")), "*") }
 
 // route is an HTTPRoute or a GRPCRoute.
 type route struct {
@@ -189,20 +185,20 @@ type match struct {
 	headers, query []v1alpha1.ValueMatch
 }
 
-// hosts are the hostnames of a route as far as the listener has them; written are those that the route itself says.
-func (r *route) hosts(l *gatewayv1.Listener) (out []string) {
-	for _, own := range r.written(l) {
-		switch of := hostname(l); {
-		case covers(of, own):
+// hosts are the hostnames of a route as far as a listener has them; written are those that the route itself says.
+func (r *route) hosts(listener string) (out []string) {
+	for _, own := range r.written() {
+		switch {
+		case covers(listener, own):
 			out = append(out, own)
-		case covers(own, of):
-			out = append(out, of)
+		case covers(own, listener):
+			out = append(out, listener)
 		}
 	}
 	return out
 }
 
-func (r *route) written(*gatewayv1.Listener) (out []string) {
+func (r *route) written() (out []string) {
 	for _, h := range r.hostnames {
 		out = append(out, string(h))
 	}
@@ -212,66 +208,63 @@ func (r *route) written(*gatewayv1.Listener) (out []string) {
 	return out
 }
 
-// admitted are the routes that a listener admits, the oldest first.
-func (w *world) admitted(g *gatewayv1.Gateway, l *gatewayv1.Listener) []*route {
-	return slices.DeleteFunc(w.routes(), func(r *route) bool {
-		return !r.wants(g, l) || !w.allows(g, l, r) || len(r.hosts(l)) == 0
-	})
-}
-
-// wants tells whether a route names the listener as its parent.
-func (r *route) wants(g *gatewayv1.Gateway, l *gatewayv1.Listener) bool {
-	return slices.ContainsFunc(r.parents, func(p gatewayv1.ParentReference) bool {
-		return value(p.Group, gatewayv1.GroupName) == gatewayv1.GroupName && value(p.Kind, "Gateway") == "Gateway" &&
-			string(value(p.Namespace, gatewayv1.Namespace(r.namespace))) == g.Namespace && string(p.Name) == g.Name &&
-			value(p.SectionName, l.Name) == l.Name && value(p.Port, l.Port) == l.Port
-	})
-}
-
-// allows tells whether allowedRoutes of the listener admit a route.
-func (w *world) allows(g *gatewayv1.Gateway, l *gatewayv1.Listener, r *route) bool {
-	allowed := value(l.AllowedRoutes, gatewayv1.AllowedRoutes{})
-	if len(allowed.Kinds) > 0 && !slices.ContainsFunc(allowed.Kinds, func(k gatewayv1.RouteGroupKind) bool {
-		return value(k.Group, gatewayv1.GroupName) == gatewayv1.GroupName && string(k.Kind) == r.kind
-	}) {
-		return false
-	}
-	namespaces := value(allowed.Namespaces, gatewayv1.RouteNamespaces{})
-	switch value(namespaces.From, gatewayv1.NamespacesFromSame) {
-	case gatewayv1.NamespacesFromAll:
-		return true
-	case gatewayv1.NamespacesFromSame:
-		return r.namespace == g.Namespace
-	case gatewayv1.NamespacesFromSelector:
-		selector, err := metav1.LabelSelectorAsSelector(namespaces.Selector)
-		for _, ns := range w.namespaces {
-			if err == nil && ns.Name == r.namespace && selector.Matches(labels.Set(ns.Labels)) {
-				return true
+// possible are the sets of routes that a proxy may take of those that are admitted: all; or, where an HTTPRoute and a
+// GRPCRoute share a host, without the younger of the two. Of two that have one age and name too, either may be meant.
+func possible(routes []*route, has func(*route) []string) [][]*route {
+	sets := [][]*route{routes}
+	for _, first := range []string{"HTTPRoute", "GRPCRoute"} {
+		order := slices.Clone(routes)
+		slices.SortStableFunc(order, func(a, b *route) int { return strings.Count(b.kind, first) - strings.Count(a.kind, first) })
+		slices.SortStableFunc(order, (*route).older)
+		var left []*route
+		for _, r := range order {
+			if !slices.ContainsFunc(left, func(o *route) bool { return o.kind != r.kind && overlap(has(o), has(r)) }) {
+				left = append(left, r)
 			}
 		}
+		if len(left) < len(routes) {
+			sets = append(sets, left)
+		}
 	}
-	return false
+	return sets
+}
+
+func overlap(a, b []string) bool {
+	return slices.ContainsFunc(a, func(a string) bool {
+		return slices.ContainsFunc(b, func(b string) bool { return covers(a, b) || covers(b, a) })
+	})
 }
 
 // landings are the matches that could decide: of the closest hostname, by the rank of the Gateway API, then of the older
 // route, then the earlier rule. What it leaves open is meant beside whatever else is: the rank and the dialect of a regular
 // expression, a match that is not sure down to the first that is, and a less close hostname where none of the closest is
-// sure to take the request.
-func landings(routes []*route, l *gatewayv1.Listener, names func(*route, *gatewayv1.Listener) []string, host string, q *question) (out []*match) {
+// sure to take the request. Between kinds of routes there is no rank.
+func landings(routes []*route, has, names func(*route) []string, host string, q *question) (out []*match) {
+	for _, routes := range possible(routes, has) {
+		for _, q := range q.sentAndDecoded() {
+			out = append(out, landing(routes, has, names, host, q)...)
+		}
+	}
+	return out
+}
+
+// landing is that among these routes, by one reading of the path. has are the hostnames by which a route takes requests,
+// names those by which it ranks.
+func landing(routes []*route, has, names func(*route) []string, host string, q *question) (out []*match) {
+	takes := func(h string) bool { return covers(h, host) }
 	byHost := map[string][]*match{}
 	for _, r := range routes {
-		takes := func(h string) bool { return covers(h, host) }
-		if !slices.ContainsFunc(r.hosts(l), takes) {
+		if !slices.ContainsFunc(has(r), takes) {
 			continue
 		}
-		closest := slices.MinFunc(slices.DeleteFunc(names(r, l), func(h string) bool { return !takes(h) }), closer)
+		closest := slices.MinFunc(slices.DeleteFunc(names(r), func(h string) bool { return !takes(h) }), closer)
 		for i := range r.matches {
 			byHost[closest] = append(byHost[closest], &r.matches[i])
 		}
 	}
 	for _, h := range slices.SortedFunc(maps.Keys(byHost), closer) {
 		slices.SortStableFunc(byHost[h], func(a, b *match) int { return slices.Compare(b.rank, a.rank) })
-		taken, ranked := false, map[string]bool{} // by kind, since either may be rejected
+		taken, ranked := false, map[string]bool{} // by kind
 		for _, m := range byHost[h] {
 			maybe, sure := m.fits(q)
 			if maybe && (m.regex || !ranked[m.route.kind]) {
@@ -294,24 +287,37 @@ func (m *match) fits(q *question) (maybe, sure bool) {
 	if !m.path(path) || m.method != "" && m.method != q.method {
 		return false, false
 	}
-	sure = m.route.kind == "HTTPRoute" || q.method == "POST" && strings.HasPrefix(q.headers["content-type"], "application/grpc")
+	sure = m.route.kind == "HTTPRoute" || q.method == "POST" && whole("/[^/]+/[^/]+").MatchString(path) &&
+		whole(`application/grpc(\+.*)?`).MatchString(q.headers["content-type"])
 	for _, h := range m.headers {
 		got, ok := q.headers[strings.ToLower(h.Name)]
-		switch {
-		case ok && strings.Contains(got, ","):
-			sure = false
-		case !ok || !holds(&h, got):
+		if !ok || !slices.ContainsFunc(append(strings.Split(got, ","), got), func(one string) bool { return mayHold(&h, one) }) {
 			return false, false
 		}
+		sure = sure && h.Type == nil && !strings.Contains(got, ",")
 	}
 	for _, want := range m.query {
 		got, n, readable := q.parameter(want.Name)
 		switch {
 		case !readable || strings.Contains(query, "%"):
 			sure = false
-		case n == 0 || !holds(&want, got):
+		case n == 0 || !mayHold(&want, got):
 			return false, false
 		}
+		sure = sure && want.Type == nil
 	}
 	return true, sure
+}
+
+// mayHold compares a header or a parameter of a route. An expression that does not compile here may hold elsewhere, and
+// so may whatever a type that nobody knows means.
+func mayHold(m *v1alpha1.ValueMatch, got string) bool {
+	switch {
+	case m.Type == nil:
+		return got == m.Value
+	case *m.Type != v1alpha1.ValueMatchRegularExpression:
+		return true
+	}
+	re := whole(m.Value)
+	return re == nil || re.MatchString(got)
 }

@@ -32,6 +32,18 @@ func parents(change func(*gatewayv1.ParentReference)) func(*world) {
 	}
 }
 
+// withoutParents takes references to parents away.
+func withoutParents(which func(gatewayv1.ParentReference) bool) func(*world) {
+	return func(w *world) {
+		for _, r := range w.httpRoutes {
+			r.Spec.ParentRefs = slices.DeleteFunc(r.Spec.ParentRefs, which)
+		}
+		for _, r := range w.grpcRoutes {
+			r.Spec.ParentRefs = slices.DeleteFunc(r.Spec.ParentRefs, which)
+		}
+	}
+}
+
 // routeMatches makes one out of a fault of the matches of HTTPRoutes.
 func routeMatches(change func(*gatewayv1.HTTPRouteMatch)) func(*world) {
 	return func(w *world) {
@@ -101,6 +113,59 @@ var attachFaults = []fault{
 	{name: "kinds of allowedRoutes are not looked at", world: listeners(func(l *gatewayv1.Listener) {
 		if l.AllowedRoutes != nil {
 			l.AllowedRoutes.Kinds = nil
+		}
+	})},
+	{name: "routes of the mesh are not looked at", world: func(w *world) {
+		withoutParents(func(p gatewayv1.ParentReference) bool { return value(p.Kind, "") == "Service" })(w)
+	}},
+	{name: "a route speaks for Services of other namespaces", world: parents(func(p *gatewayv1.ParentReference) {
+		if value(p.Kind, "") == "Service" {
+			p.Namespace = nil
+		}
+	})},
+	{name: "ListenerSets are not looked at", world: func(w *world) {
+		withoutParents(func(p gatewayv1.ParentReference) bool { return strings.HasSuffix(string(value(p.Kind, "")), "Set") })(w)
+	}},
+	{name: "allowedListeners is not looked at", world: func(w *world) {
+		for _, g := range w.gateways {
+			g.Spec.AllowedListeners = &gatewayv1.AllowedListeners{Namespaces: &gatewayv1.ListenerNamespaces{From: ptr(gatewayv1.NamespacesFromAll)}}
+		}
+	}},
+	{name: "groups of parents are not looked at", world: parents(func(p *gatewayv1.ParentReference) {
+		if value(p.Group, "") == "example.org" {
+			p.Group = nil
+		}
+	})},
+	{name: "groups of kinds are not looked at", world: listeners(func(l *gatewayv1.Listener) {
+		if l.AllowedRoutes != nil {
+			for i := range l.AllowedRoutes.Kinds {
+				l.AllowedRoutes.Kinds[i].Group = nil
+			}
+		}
+	})},
+	{name: "a way to choose namespaces that nobody knows chooses none", world: listeners(func(l *gatewayv1.Listener) {
+		if l.AllowedRoutes != nil && *l.AllowedRoutes.Namespaces.From == "Nearby" {
+			l.AllowedRoutes.Namespaces.From = ptr(gatewayv1.NamespacesFromNone)
+		}
+	})},
+	{name: "a protocol that nobody knows takes no HTTP", world: listeners(func(l *gatewayv1.Listener) {
+		if l.Protocol != gatewayv1.HTTPProtocolType && l.Protocol != gatewayv1.HTTPSProtocolType {
+			l.Protocol = gatewayv1.UDPProtocolType
+		}
+	})},
+	{name: "a protocol that nobody knows is HTTP", world: listeners(func(l *gatewayv1.Listener) {
+		if l.Protocol != gatewayv1.HTTPSProtocolType {
+			l.Protocol = gatewayv1.HTTPProtocolType
+		}
+	})},
+	{name: "a path that nobody can read never matches", world: routeMatches(func(m *gatewayv1.HTTPRouteMatch) {
+		if m.Path != nil && *m.Path.Type == "Glob" {
+			m.Path.Type, m.Path.Value = ptr(gatewayv1.PathMatchExact), ptr("/none")
+		}
+	})},
+	{name: "expressions for headers of routes are texts", world: routeMatches(func(m *gatewayv1.HTTPRouteMatch) {
+		for i := range m.Headers {
+			m.Headers[i].Type = nil
 		}
 	})},
 	{name: "every port is one", world: listeners(func(l *gatewayv1.Listener) { l.Port = 80 })},

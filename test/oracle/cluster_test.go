@@ -89,13 +89,22 @@ func (d drawer) gateway(m metav1.ObjectMeta) *gatewayv1.Gateway {
 		if h := one(d, "", "", "a.com", "*.a.com", "x.a.com", "*.com"); h != "" {
 			l.Hostname = ptr(gatewayv1.Hostname(h))
 		}
-		if key := fmt.Sprint(l.Port, hostname(&l)); seen[key] {
+		if key := fmt.Sprint(l.Port, value(l.Hostname, "")); seen[key] {
 			continue
 		} else {
 			seen[key] = true
 		}
-		l.AllowedRoutes = d.allowedRoutes()
+		if l.AllowedRoutes = d.allowedRoutes(); d.rarely(8) {
+			l.Protocol = "example.org/QUIC" // nobody knows whether it takes HTTP
+		}
 		g.Spec.Listeners = append(g.Spec.Listeners, l)
+	}
+	if d.rarely(3) {
+		n := &gatewayv1.ListenerNamespaces{From: ptr(one(d, gatewayv1.NamespacesFromAll, gatewayv1.NamespacesFromSame, gatewayv1.NamespacesFromNone, gatewayv1.NamespacesFromSelector))}
+		if *n.From == gatewayv1.NamespacesFromSelector {
+			n.Selector = &metav1.LabelSelector{MatchLabels: map[string]string{"team": one(d, "a", "b")}}
+		}
+		g.Spec.AllowedListeners = &gatewayv1.AllowedListeners{Namespaces: n}
 	}
 	return g
 }
@@ -105,7 +114,9 @@ func (d drawer) allowedRoutes() *gatewayv1.AllowedRoutes {
 		return nil
 	}
 	a := &gatewayv1.AllowedRoutes{Namespaces: &gatewayv1.RouteNamespaces{From: ptr(gatewayv1.NamespacesFromAll)}}
-	switch d.IntN(6) {
+	switch d.IntN(7) {
+	case 6:
+		a.Namespaces.From = ptr(gatewayv1.FromNamespaces("Nearby"))
 	case 0:
 		a.Namespaces.From = ptr(gatewayv1.NamespacesFromSame)
 	case 1:
@@ -114,8 +125,11 @@ func (d drawer) allowedRoutes() *gatewayv1.AllowedRoutes {
 			Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"team": one(d, "a", "b")}},
 		}
 	}
-	if d.rarely(6) {
+	if d.rarely(4) {
 		a.Kinds = []gatewayv1.RouteGroupKind{{Kind: one[gatewayv1.Kind](d, "HTTPRoute", "GRPCRoute")}}
+		if d.rarely(2) {
+			a.Kinds[0].Group = ptr(gatewayv1.Group("example.org"))
+		}
 	}
 	return a
 }
@@ -133,6 +147,26 @@ func (d drawer) common(w *world, own string) (gatewayv1.CommonRouteSpec, []gatew
 		if d.rarely(8) {
 			p.Port = ptr(one[gatewayv1.PortNumber](d, 80, 443))
 		}
+		if d.rarely(20) {
+			p.Group = ptr(gatewayv1.Group("example.org"))
+		}
+		spec.ParentRefs = append(spec.ParentRefs, p)
+	}
+	if d.rarely(4) { // a route of the mesh
+		p := gatewayv1.ParentReference{Group: ptr(gatewayv1.Group("")), Kind: ptr(gatewayv1.Kind("Service")), Name: one[gatewayv1.ObjectName](d, "a", "a", "b")}
+		if d.rarely(3) {
+			p.Port = ptr(one[gatewayv1.PortNumber](d, 80, 443))
+		}
+		if d.rarely(4) {
+			p.Namespace = ptr(one[gatewayv1.Namespace](d, "shop", "alpha"))
+		}
+		spec.ParentRefs = append(spec.ParentRefs, p)
+	}
+	if d.rarely(6) {
+		p := gatewayv1.ParentReference{Kind: ptr(one[gatewayv1.Kind](d, "ListenerSet", "XListenerSet")), Name: "set"}
+		if d.rarely(3) {
+			p.Namespace = ptr(one[gatewayv1.Namespace](d, "shop", "alpha"))
+		}
 		spec.ParentRefs = append(spec.ParentRefs, p)
 	}
 	var hosts []gatewayv1.Hostname
@@ -143,6 +177,11 @@ func (d drawer) common(w *world, own string) (gatewayv1.CommonRouteSpec, []gatew
 }
 
 func (d drawer) httpRoute(w *world, m metav1.ObjectMeta) *gatewayv1.HTTPRoute {
+	if len(w.httpRoutes) > 0 && d.rarely(2) { // one that copies a neighbour's
+		r := one(d, w.httpRoutes...).DeepCopy()
+		r.ObjectMeta = m
+		return r
+	}
 	r := &gatewayv1.HTTPRoute{ObjectMeta: m}
 	r.Spec.CommonRouteSpec, r.Spec.Hostnames = d.common(w, m.Namespace)
 	for i := range 1 + d.IntN(3) {
@@ -164,6 +203,8 @@ func (d drawer) httpMatch() (m gatewayv1.HTTPRouteMatch) {
 		text := one(d, "/", "/a", "/a", "/b", "/a/b", "/a/b/", "/a/a", "/b/a")
 		if d.rarely(8) {
 			typ, text = gatewayv1.PathMatchRegularExpression, one(d, "/[ab]", "/a/.*", "/.*", "/a(/b)?")
+		} else if d.rarely(20) {
+			typ = "Glob"
 		}
 		m.Path = &gatewayv1.HTTPPathMatch{Type: &typ, Value: &text}
 	}
@@ -172,11 +213,21 @@ func (d drawer) httpMatch() (m gatewayv1.HTTPRouteMatch) {
 	}
 	for _, name := range []gatewayv1.HTTPHeaderName{"x-one", "X-Two"} {
 		if d.rarely(6) {
-			m.Headers = append(m.Headers, gatewayv1.HTTPHeaderMatch{Name: name, Value: "1"})
+			h := gatewayv1.HTTPHeaderMatch{Name: name, Value: "1"}
+			switch d.IntN(8) {
+			case 0, 1:
+				h.Type, h.Value = ptr(gatewayv1.HeaderMatchRegularExpression), one(d, "[12]", "2|3", "(")
+			case 2:
+				h.Type = ptr(gatewayv1.HeaderMatchType("Contains"))
+			}
+			m.Headers = append(m.Headers, h)
 		}
 	}
 	if d.rarely(8) {
 		m.QueryParams = append(m.QueryParams, gatewayv1.HTTPQueryParamMatch{Name: "q", Value: "1"})
+		if d.rarely(4) {
+			m.QueryParams[0].Type, m.QueryParams[0].Value = ptr(gatewayv1.QueryParamMatchRegularExpression), "[12]"
+		}
 	}
 	return m
 }
@@ -198,6 +249,9 @@ func (d drawer) grpcRoute(w *world, m metav1.ObjectMeta) *gatewayv1.GRPCRoute {
 					m.Method.Service = nil
 				case 1:
 					m.Method.Method = nil
+				}
+				if d.rarely(10) {
+					m.Method.Type = ptr(one(d, gatewayv1.GRPCMethodMatchRegularExpression, "Prefix"))
 				}
 			}
 			if d.rarely(5) {
@@ -295,9 +349,30 @@ func (d drawer) any() (*world, func() *question) {
 	return d.inCluster()
 }
 
-func (d drawer) byHost() (*world, func() *question) { return d.world(), d.question }
+func (d drawer) byHost() (*world, func() *question) {
+	w := d.world()
+	if d.rarely(3) {
+		w = d.plain()
+	}
+	return w, func() *question {
+		q := d.question()
+		if d.rarely(2) {
+			d.aim(w, q)
+		}
+		return q
+	}
+}
 
 func (d drawer) inCluster() (*world, func() *question) {
 	w := d.cluster()
-	return w, func() *question { return d.questionTo(w) }
+	return w, func() *question {
+		q := d.questionTo(w)
+		switch {
+		case d.rarely(4):
+			d.aim(w, q)
+		case len(w.httpRoutes) > 0 && d.rarely(3):
+			d.aimRoute(w, q)
+		}
+		return q
+	}
 }

@@ -102,7 +102,8 @@ func describe(t testing.TB, w *world, q *question) string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		fmt.Fprintf(&b, "---\n%s", out)
+		_, kind, _ := strings.Cut(fmt.Sprintf("%T", p), ".")
+		fmt.Fprintf(&b, "---\nkind: %s\n%s", kind, out)
 	}
 	fmt.Fprintf(&b, "\ndry run %t, grants %t\n%+v\n", w.dryRun, w.grants, *q)
 	return b.String()

@@ -216,9 +216,6 @@ func finds(f fault, w *world, draw func() *question) bool {
 	e := compile(f.in(w))
 	for range each {
 		q := draw()
-		if unsettled(w, q) != "" {
-			continue
-		}
 		enforced, dryRun := w.ask(q)
 		if compare(e.ask(f.of(q)), enforced, dryRun) != nil {
 			return true

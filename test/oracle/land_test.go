@@ -56,8 +56,8 @@ func land(claims []*claim, path reading, q *question, method string, open bool) 
 	return slices.Compact(hits), nil
 }
 
-func split(claims []*claim, in func(*claim) bool) (yes, no []*claim) {
-	for _, c := range claims {
+func split[T any](list []T, in func(T) bool) (yes, no []T) {
+	for _, c := range list {
 		if in(c) {
 			yes = append(yes, c)
 		} else {

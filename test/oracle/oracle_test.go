@@ -136,7 +136,8 @@ func (v view) at(p place, q *question) (out []opinion, there []*v1alpha1.AuthPol
 			break
 		}
 	}
-	ask(v.attached(p.service, p.route))
+	ask(v.attached(p.service))
+	ask(v.attached(p.route))
 	inner := len(out) > 0
 	ask(slices.DeleteFunc(v.attached(p.gateway), func(a *v1alpha1.AuthPolicy) bool {
 		return inner && value(a.Spec.Inheritance, "") != v1alpha1.InheritanceRequired

@@ -31,10 +31,13 @@ func (w *world) routes() (out []*route) {
 		}
 		out = append(out, r)
 	}
-	slices.SortFunc(out, func(a, b *route) int {
-		return cmp.Or(a.created.Compare(b.created.Time), strings.Compare(a.namespace+"/"+a.name, b.namespace+"/"+b.name))
-	})
+	slices.SortFunc(out, (*route).older)
 	return out
+}
+
+// older sorts routes by their age, then by namespace and name.
+func (r *route) older(o *route) int {
+	return cmp.Or(r.created.Compare(o.created.Time), strings.Compare(r.namespace+"/"+r.name, o.namespace+"/"+o.name))
 }
 
 // orAny are the matches of a rule; one that takes everything where it has none.
@@ -62,10 +65,13 @@ func httpMatch(r *route, rule string, backend bool, h gatewayv1.HTTPRouteMatch) 
 		m.path = func(p string) bool { return p == want }
 	case gatewayv1.PathMatchRegularExpression:
 		m.regex = true
-		m.path = whole(want).MatchString
-	default:
+		m.path = func(p string) bool { return whole(want) == nil || whole(want).MatchString(p) }
+	case gatewayv1.PathMatchPathPrefix:
 		prefix := strings.TrimSuffix(want, "/")
 		m.path = func(p string) bool { return p == prefix || strings.HasPrefix(p, prefix+"/") }
+	default: // a type that nobody knows
+		m.regex = true
+		m.path = func(string) bool { return true }
 	}
 	m.rank = []int{exact, len(want), methods, len(m.headers), len(m.query)}
 	return m
@@ -92,17 +98,24 @@ func grpcMatch(r *route, rule string, backend bool, g gatewayv1.GRPCRouteMatch) 
 	switch {
 	case service == "" && name == "":
 		m.path = whole("/.*").MatchString
+	case service == "" && !m.regex: // some look at the last segment alone
+		m.path = whole("/.+/" + part(name)).MatchString
 	case name == "" && !m.regex:
 		m.path = whole("/" + part(service) + "(/.*)?").MatchString
+	}
+	if typ := value(method.Type, gatewayv1.GRPCMethodMatchExact); !m.regex && typ != gatewayv1.GRPCMethodMatchExact {
+		m.regex = true
+		m.path = func(string) bool { return true }
 	}
 	m.rank = []int{len(service), len(name), len(m.headers)}
 	return m
 }
 
+// valueMatch has no type where the text must be equal.
 func valueMatch(typ, name, want string) v1alpha1.ValueMatch {
-	t := v1alpha1.ValueMatchExact
-	if typ == "RegularExpression" {
-		t = v1alpha1.ValueMatchRegularExpression
+	m := v1alpha1.ValueMatch{Name: name, Value: want}
+	if typ != "" && typ != "Exact" {
+		m.Type = ptr(v1alpha1.ValueMatchType(typ))
 	}
-	return v1alpha1.ValueMatch{Name: name, Value: want, Type: &t}
+	return m
 }

@@ -131,6 +131,7 @@ func (v view) verify(looking []*claim, q *question) (out []string) {
 		}
 		p = list[i]
 	}
+	subject, _ := q.claims["sub"].(string)
 	exp, _ := strconv.ParseInt(string(q.claims["exp"].(json.Number)), 10, 64)
 	switch {
 	case reason != "":
@@ -138,6 +139,8 @@ func (v view) verify(looking []*claim, q *question) (out []string) {
 		reason = "InvalidSignature"
 	case !intersects(texts(q.claims["aud"]), p.Spec.Audiences):
 		reason = "InvalidAudience"
+	case subject == "":
+		reason = "InvalidSubject"
 	case q.now.Unix() >= exp+30:
 		reason = "TokenExpired"
 	default:

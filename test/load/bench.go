@@ -1,0 +1,138 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// bench holds what a run needs, and the servers that run. It belongs to one goroutine.
+type bench struct {
+	sallyport, allowall string // binaries
+	dir                 string // for policies and certificates
+	serverCPUs          []int
+	clientCPUs          []int
+	all                 []int
+	rounds              int
+	length              time.Duration
+	timeout             time.Duration
+
+	minter      *minter
+	certificate *certificate
+	servers     map[subject]*server
+	workloads   map[workKey]*workload
+}
+
+// subject is a server with its settings.
+type subject struct {
+	allowAll bool
+	estate   estate
+	flags    string // of serve, with spaces between
+	tls      bool
+	scraped  bool   // its metrics are fetched each second
+	alone    string // a subject of another name is another process
+}
+
+type workKey struct {
+	hosts, rules, tokens int
+	once                 bool
+}
+
+func (b *bench) close() error {
+	var failed []error
+	for _, s := range b.servers {
+		failed = append(failed, s.stop())
+	}
+	return errors.Join(failed...)
+}
+
+// server is the running one of subject; it is started if need be.
+func (b *bench) server(ctx context.Context, of subject) (*server, error) {
+	if s := b.servers[of]; s != nil {
+		return s, nil
+	}
+	s, err := b.start(ctx, of)
+	if err == nil {
+		b.servers[of] = s
+	}
+	return s, err
+}
+
+func (b *bench) start(ctx context.Context, of subject) (*server, error) {
+	if of.allowAll {
+		return startAllowAll(ctx, b.allowall, b.serverCPUs)
+	}
+	dir := filepath.Join(b.dir, fmt.Sprintf("policies-%d", len(b.servers)))
+	if err := of.estate.write(dir, b.minter.jwks()); err != nil {
+		return nil, err
+	}
+	args := strings.Fields(of.flags)
+	if of.tls {
+		args = append(args, "--tls-cert-file", b.certificate.chainFile, "--tls-key-file", b.certificate.keyFile)
+	}
+	return startSallyport(ctx, b.sallyport, dir, b.serverCPUs, args...)
+}
+
+// workload is the one for estate and tokens; it is made if need be, on all cores.
+func (b *bench) workload(e estate, tokens int, once bool) (*workload, error) {
+	key := workKey{e.hosts, e.rules, tokens, once}
+	if w := b.workloads[key]; w != nil {
+		return w, nil
+	}
+	if err := pinSelf(b.all); err != nil {
+		return nil, err
+	}
+	w, err := newWorkload(b.minter, e, tokens, once)
+	if err == nil && !once { // those that are used once are of no use to others
+		b.workloads[key] = w
+	}
+	return w, errors.Join(err, pinSelf(b.clientCPUs))
+}
+
+// driver connects to the server of subject.
+func (b *bench) driver(ctx context.Context, of subject, work *workload, connections int) (*driver, error) {
+	s, err := b.server(ctx, of)
+	if err != nil {
+		return nil, err
+	}
+	var config *tls.Config
+	if of.tls {
+		config = b.certificate.client()
+	}
+	return newDriver(s, work, connections, b.timeout, config)
+}
+
+// costOf sends one round, and returns the CPU time of the server by Check in microseconds.
+func costOf(d *driver, r *round) (float64, error) {
+	before, err := cpuTime(d.server.pid())
+	if err != nil {
+		return 0, err
+	}
+	res, err := d.drive(r)
+	if err != nil {
+		return 0, err
+	}
+	after, err := cpuTime(d.server.pid())
+	if err == nil && res.checks == 0 {
+		err = errors.New("no Check was answered")
+	}
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", d.server.name, err)
+	}
+	return float64(after-before) / float64(res.checks) / float64(time.Microsecond), nil
+}
+
+// warm sends checks, and at least each token and each host once, unless tokens are to be seen once only.
+func (d *driver) warm(checks int) error {
+	if !d.work.once {
+		checks = max(checks, len(d.work.tokens), d.work.hosts)
+	}
+	d.inOrder = true
+	defer func() { d.inOrder = false }()
+	_, err := d.drive(&round{inFlight: 32, checks: int64(checks)})
+	return err
+}
