@@ -36,11 +36,11 @@ func (r *Request) AskFrom(s *policy.Snapshot, proxies policy.Proxies) (policy.De
 		return refusal(s, reason), nil
 	}
 	land := s.Lookup(req)
-	enforced, err := r.facts(s, land.Enforced.Trusted())
+	enforced, err := r.facts(s, &land.Enforced, land.Enforced.Trusted())
 	if err != nil {
 		return policy.Decision{}, err
 	}
-	dryRun, err := r.facts(s, land.DryRun.Trusted())
+	dryRun, err := r.facts(s, &land.DryRun, land.DryRun.Trusted())
 	if err != nil {
 		return policy.Decision{}, err
 	}
@@ -56,8 +56,8 @@ func refusal(s *policy.Snapshot, reason policy.Reason) policy.Decision {
 	return policy.Decision{Verdict: v}
 }
 
-// facts are what the token proves to rules that trust these providers.
-func (r *Request) facts(s *policy.Snapshot, trusted []*token.Provider) (policy.Facts, error) {
+// facts are what the token proves to the rules of a candidate, which trust these providers, and what is looked up for them.
+func (r *Request) facts(s *policy.Snapshot, of *policy.Candidate, trusted []*token.Provider) (policy.Facts, error) {
 	f := policy.Facts{Now: r.Now}
 	switch {
 	case trusted == nil:
@@ -75,6 +75,13 @@ func (r *Request) facts(s *policy.Snapshot, trusted []*token.Provider) (policy.F
 		return f, nil
 	}
 	f.Identity, f.Err = token.NewIdentity(p, r.claims(p), r.Now)
+	for _, l := range of.Lookups(f) {
+		looked := policy.LookedUp{Lookup: l, Err: token.ErrLookup}
+		if answer, ok := r.Lookups[l.Name[strings.LastIndexByte(l.Name, '/')+1:]]; ok {
+			looked.Answer, looked.Err = answer, nil
+		}
+		f.Lookups = append(f.Lookups, looked)
+	}
 	return f, nil
 }
 

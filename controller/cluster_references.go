@@ -28,8 +28,8 @@ const (
 	readAgain = time.Second
 )
 
-// references are the Secrets and ConfigMaps that providers may name. Of all of them only the names are kept, of those
-// that a provider does name the content too, which is read when it changes. So memory does not grow with what else is
+// references are the Secrets and ConfigMaps that providers and policies may name. Of all of them only the names are kept, of those
+// that one does name the content too, which is read when it changes. So memory does not grow with what else is
 // kept in Secrets.
 type references struct {
 	changed func()
@@ -114,7 +114,7 @@ func (r *references) readable() []string {
 	return out
 }
 
-// resolve adds to objs what its providers name. own is Sallyport's namespace. Where something cannot be read, what was
+// resolve adds to objs what its providers and policies name. own is Sallyport's namespace. Where something cannot be read, what was
 // read before stays, and it is tried again. The error says that something was never read, and may be there.
 func (r *references) resolve(ctx context.Context, objs *policy.Objects, own string) error {
 	wanted := wantedBy(objs, own)
@@ -203,7 +203,7 @@ func (r *references) tryAgain(again bool) {
 	}
 }
 
-// wantedBy are the Secrets and ConfigMaps that the providers name.
+// wantedBy are the Secrets and ConfigMaps that providers and policies name.
 func wantedBy(objs *policy.Objects, own string) map[referenceKey]bool {
 	out := map[referenceKey]bool{}
 	for _, p := range objs.IdentityProviders {
@@ -212,21 +212,51 @@ func wantedBy(objs *policy.Objects, own string) map[referenceKey]bool {
 	for _, p := range objs.ClusterIdentityProviders {
 		wantedBySpec(out, &p.Spec.IdentityProviderSpec, own)
 	}
+	for _, p := range objs.AuthPolicies {
+		wantedByPolicy(out, &p.Spec, p.Namespace)
+	}
 	return out
 }
 
-func wantedBySpec(out map[referenceKey]bool, spec *v1alpha1.IdentityProviderSpec, namespace string) {
-	want := func(kind string, ref *v1alpha1.KeyReference) {
+func wantedByPolicy(out map[referenceKey]bool, spec *v1alpha1.AuthPolicySpec, namespace string) {
+	want := wanter(out, namespace)
+	for i := range spec.Lookups {
+		in := spec.Lookups[i].HTTP
+		if in == nil {
+			continue
+		}
+		if in.Credentials != nil {
+			want(kindSecret, &in.Credentials.SecretRef)
+		}
+		if in.TLS != nil {
+			want(kindConfigMap, in.TLS.CAConfigMapKeyRef)
+			want(kindSecret, in.TLS.CertificateSecretRef)
+			want(kindSecret, in.TLS.PrivateKeySecretRef)
+		}
+	}
+}
+
+// wanter adds to out what objects of a namespace name.
+func wanter(out map[referenceKey]bool, namespace string) func(kind string, ref *v1alpha1.KeyReference) {
+	return func(kind string, ref *v1alpha1.KeyReference) {
 		if ref != nil && ref.Name != "" {
 			out[referenceKey{kind, types.NamespacedName{Namespace: namespace, Name: ref.Name}}] = true
 		}
 	}
+}
+
+func wantedBySpec(out map[referenceKey]bool, spec *v1alpha1.IdentityProviderSpec, namespace string) {
+	want := wanter(out, namespace)
 	if spec.Keys != nil {
 		want(kindSecret, spec.Keys.SecretKeyRef)
 		want(kindConfigMap, spec.Keys.ConfigMapKeyRef)
 	}
 	if spec.TLS != nil {
 		want(kindConfigMap, &spec.TLS.CAConfigMapKeyRef)
+	}
+	if spec.Introspection != nil {
+		want(kindSecret, spec.Introspection.ClientSecretRef)
+		want(kindSecret, spec.Introspection.PrivateKeySecretRef)
 	}
 	if spec.Decryption != nil {
 		want(kindSecret, &v1alpha1.KeyReference{Name: spec.Decryption.SecretRef.Name})

@@ -7,18 +7,26 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/types"
-
-	"github.com/sallyport/sallyport/api/v1alpha1"
 )
 
 // TestEveryReferenceOfAProviderIsWanted walks the type of a provider's spec: a field that names a Secret or a ConfigMap,
 // and that nobody has taught to wantedBySpec, fails here.
 func TestEveryReferenceOfAProviderIsWanted(t *testing.T) {
+	checkReferences(t, 5, wantedBySpec)
+}
+
+// TestEveryReferenceOfAPolicyIsWanted does the same for policies.
+func TestEveryReferenceOfAPolicyIsWanted(t *testing.T) {
+	checkReferences(t, 4, wantedByPolicy)
+}
+
+func checkReferences[T any](t *testing.T, least int, wanted func(map[referenceKey]bool, *T, string)) {
+	t.Helper()
 	var found []string
-	eachReference(reflect.TypeFor[v1alpha1.IdentityProviderSpec](), nil, func(path []int, names []string) {
+	eachReference(reflect.TypeFor[T](), nil, func(path []int, names []string) {
 		name := strings.Join(names, ".")
 		found = append(found, name)
-		var spec v1alpha1.IdentityProviderSpec
+		var spec T
 		reference := descend(reflect.ValueOf(&spec).Elem(), path)
 		reference.FieldByName("Name").SetString("it")
 		kind := kindSecret
@@ -26,13 +34,13 @@ func TestEveryReferenceOfAProviderIsWanted(t *testing.T) {
 			kind = kindConfigMap
 		}
 		got := map[referenceKey]bool{}
-		wantedBySpec(got, &spec, "shop")
+		wanted(got, &spec, "shop")
 		want := map[referenceKey]bool{{kind, types.NamespacedName{Namespace: "shop", Name: "it"}}: true}
 		if diff := cmp.Diff(want, got, cmp.AllowUnexported(referenceKey{})); diff != "" {
 			t.Errorf("spec.%s (-want +got)\n%s", name, diff)
 		}
 	})
-	if len(found) < 3 {
+	if len(found) < least {
 		t.Errorf("found only %q", found)
 	}
 }

@@ -28,6 +28,8 @@ type Request struct {
 	TokenErr error
 	// Issuer whose token it is: the name of a provider, or its issuer; empty for the only one that the rule trusts.
 	Issuer string
+	// Lookups are the answers of lookups, by their names; one that is not here fails.
+	Lookups map[string]token.Claims
 	// Now is the time of the request.
 	Now time.Time
 	// Destination is the principal of the proxy itself.
@@ -133,6 +135,10 @@ func tokenError(r policy.Reason) error {
 		return token.ErrTooOld
 	case policy.ReasonKeysUnavailable:
 		return token.ErrKeysUnavailable
+	case policy.ReasonTokenInactive:
+		return token.ErrInactive
+	case policy.ReasonIntrospectionUnavailable:
+		return token.ErrIntrospection
 	}
 	return nil
 }
@@ -170,9 +176,17 @@ func (r *Request) option(line string) (rest string, err error) {
 	return rest, nil
 }
 
-// optionValue is a value up to the next space, or a JSON string.
+// optionValue is a value up to the next space, a JSON string, or a JSON object as it stands.
 func optionValue(line string) (value, rest string, err error) {
-	if !strings.HasPrefix(line, `"`) {
+	switch {
+	case strings.HasPrefix(line, "{"):
+		var object json.RawMessage
+		d := json.NewDecoder(strings.NewReader(line))
+		if err := d.Decode(&object); err != nil {
+			return "", "", fmt.Errorf("value is no JSON object: %w", err)
+		}
+		return string(object), strings.TrimLeft(line[d.InputOffset():], " \t"), nil
+	case !strings.HasPrefix(line, `"`):
 		value, rest = nextWord(line)
 		return value, rest, nil
 	}
@@ -197,5 +211,18 @@ func (r *Request) named(key, value string) error {
 		r.Input.Context = r.Input.Context.With(name, value)
 		return nil
 	}
-	return errors.New("no such key; there are header.NAME, from, principal, destination, scope, context.NAME, issuer and now")
+	if name, ok := strings.CutPrefix(key, "lookup."); ok && name != "" {
+		var answer token.Claims
+		d := json.NewDecoder(strings.NewReader(value))
+		d.UseNumber()
+		if err := d.Decode(&answer); err != nil || answer == nil {
+			return errors.New("the answer of a lookup is a JSON object")
+		}
+		if r.Lookups == nil {
+			r.Lookups = map[string]token.Claims{}
+		}
+		r.Lookups[name] = answer
+		return nil
+	}
+	return errors.New("no such key; there are header.NAME, lookup.NAME, from, principal, destination, scope, context.NAME, issuer and now")
 }

@@ -216,13 +216,14 @@ func (s *Server) decide(ctx context.Context, snap *policy.Snapshot, c *check) {
 func (s *Server) walk(ctx context.Context, snap *policy.Snapshot, c *check) {
 	land := snap.Lookup(c.req)
 	c.trusted = land.Enforced.Trusted()
-	enforced := s.facts(ctx, c, c.trusted)
-	dryRun := s.facts(ctx, c, land.DryRun.Trusted())
+	enforced := s.facts(ctx, c, &land.Enforced, c.trusted, false)
+	dryRun := s.facts(ctx, c, &land.DryRun, land.DryRun.Trusted(), true)
 	c.decision = land.Decide(enforced, dryRun)
 }
 
-// facts looks at the token that c shows to trusted.
-func (s *Server) facts(ctx context.Context, c *check, trusted []*token.Provider) policy.Facts {
+// facts looks at the token that c shows to trusted, those of the rules in of, and fetches what these rules read. tryOut: they
+// are only tried out, and nobody waits for them.
+func (s *Server) facts(ctx context.Context, c *check, of *policy.Candidate, trusted []*token.Provider, tryOut bool) policy.Facts {
 	f := policy.Facts{Now: c.start}
 	if trusted == nil {
 		return f
@@ -233,9 +234,15 @@ func (s *Server) facts(ctx context.Context, c *check, trusted []*token.Provider)
 		return f
 	}
 	f.Identity, f.Err = s.cfg.Verifier.Verify(ctx, cred, trusted)
+	if f.Err != nil {
+		s.introspect(ctx, &f, cred, trusted, tryOut)
+	}
 	if f.Identity == nil && f.Err == nil {
 		// Without either, a token that was shown would count as none.
 		f.Err = token.ErrMalformed
+	}
+	if f.Identity != nil {
+		s.lookUp(ctx, &f, of, cred.Raw, tryOut)
 	}
 	return f
 }

@@ -58,6 +58,10 @@ type Config struct {
 	Snapshot *atomic.Pointer[policy.Snapshot]
 	// Verifier of tokens.
 	Verifier Verifier
+	// Introspector of opaque tokens; nil refuses them.
+	Introspector Introspector
+	// Looker of what rules look up; nil refuses where they do.
+	Looker Looker
 	// CacheStats of the verifier, for the metrics; nil leaves these out.
 	CacheStats func() (entries int, bytes int64, hits, misses uint64)
 	// Decryptions of the verifier, for the metrics; nil leaves these out.

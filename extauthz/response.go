@@ -58,6 +58,7 @@ var refusals = map[policy.Reason]refusal{
 	policy.ReasonTokenExpired:                   invalidToken,
 	policy.ReasonTokenNotYetValid:               invalidToken,
 	policy.ReasonTokenTooOld:                    invalidToken,
+	policy.ReasonTokenInactive:                  invalidToken,
 	policy.ReasonClaimValidationFailed:          invalidToken,
 	policy.ReasonInsufficientScope:              insufficient,
 	policy.ReasonInsufficientClaims:             insufficient,
@@ -65,6 +66,8 @@ var refusals = map[policy.Reason]refusal{
 	policy.ReasonInsufficientUserAuthentication: stepUp,
 	policy.ReasonUpstreamValueInvalid:           forbidden,
 	policy.ReasonKeysUnavailable:                unavailable,
+	policy.ReasonIntrospectionUnavailable:       unavailable,
+	policy.ReasonLookupFailed:                   unavailable,
 	policy.ReasonOverloaded:                     unavailable,
 	policy.ReasonInternalError:                  unavailable,
 }

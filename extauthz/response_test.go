@@ -28,7 +28,8 @@ func TestRefusalTable(t *testing.T) {
 	want["MissingToken"] = row{401, codes.Unauthenticated, `Bearer`}
 	for _, r := range []policy.Reason{
 		"MalformedToken", "UntrustedIssuer", "AlgorithmNotAllowed", "UnknownKey", "InvalidSignature", "InvalidTokenType",
-		"InvalidAudience", "InvalidSubject", "TokenExpired", "TokenNotYetValid", "TokenTooOld", "ClaimValidationFailed",
+		"InvalidAudience", "InvalidSubject", "TokenExpired", "TokenNotYetValid", "TokenTooOld", "TokenInactive",
+		"ClaimValidationFailed",
 	} {
 		want[r] = row{401, codes.Unauthenticated, `Bearer error="invalid_token"`}
 	}
@@ -42,7 +43,7 @@ func TestRefusalTable(t *testing.T) {
 	} {
 		want[r] = row{403, codes.PermissionDenied, ""}
 	}
-	for _, r := range []policy.Reason{"KeysUnavailable", "Overloaded", "InternalError"} {
+	for _, r := range []policy.Reason{"KeysUnavailable", "IntrospectionUnavailable", "LookupFailed", "Overloaded", "InternalError"} {
 		want[r] = row{503, codes.Unavailable, ""}
 	}
 	allows := []policy.Reason{"Public", "Anonymous", "Allowed", "Preflight", "DryRun"}

@@ -163,7 +163,13 @@ func decode[T any](t testing.TB, list *[]*T, doc string) {
 
 func compileWorld(t testing.TB, opts policy.Options) *policy.Snapshot {
 	t.Helper()
-	snap, report := compileText(t, fmt.Sprintf(worldPolicies, worldJWKS(t)), opts)
+	return compileSound(t, fmt.Sprintf(worldPolicies, worldJWKS(t)), opts)
+}
+
+// compileSound compiles objects, in which nothing may be wrong.
+func compileSound(t testing.TB, text string, opts policy.Options) *policy.Snapshot {
+	t.Helper()
+	snap, report := compileText(t, text, opts)
 	for _, o := range report.Objects {
 		for _, p := range o.Problems {
 			if p.Severity == policy.SeverityError {
@@ -174,7 +180,7 @@ func compileWorld(t testing.TB, opts policy.Options) *policy.Snapshot {
 	return snap
 }
 
-// compileText compiles policies and cluster providers, as they stand.
+// compileText compiles objects, as they stand.
 func compileText(t testing.TB, text string, opts policy.Options) (*policy.Snapshot, policy.Report) {
 	t.Helper()
 	var objs policy.Objects
@@ -188,6 +194,10 @@ func compileText(t testing.TB, text string, opts policy.Options) (*policy.Snapsh
 			decode(t, &objs.AuthPolicies, doc)
 		case "ClusterIdentityProvider":
 			decode(t, &objs.ClusterIdentityProviders, doc)
+		case "IdentityProvider":
+			decode(t, &objs.IdentityProviders, doc)
+		case "Secret":
+			decode(t, &objs.Secrets, doc)
 		default:
 			t.Fatalf("kind %q", meta.Kind)
 		}

@@ -102,6 +102,14 @@ type AuthPolicySpec struct {
 	// +optional
 	Paths *PathOptions `json:"paths,omitempty"`
 
+	// Lookups are what is fetched for requests whose rules read it.
+	//
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=8
+	Lookups []Lookup `json:"lookups,omitempty"`
+
 	// Require joins the requirement of every rule. On a rule with access Optional it binds once a token is shown; a
 	// rule with access Public is left alone.
 	//

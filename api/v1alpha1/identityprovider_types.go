@@ -119,6 +119,7 @@ const (
 // +kubebuilder:validation:XValidation:rule="!has(self.algorithms) || !self.algorithms.exists(a, a.startsWith('HS')) || has(self.keys) && has(self.keys.secretKeyRef)",fieldPath=".algorithms",message="HS256, HS384 and HS512 need keys.secretKeyRef: their key is a secret"
 // +kubebuilder:validation:XValidation:rule="has(self.keys) && !has(self.keys.discovery) || self.issuer.lowerAscii().startsWith('https://') || has(self.allowHTTP) && self.allowHTTP && self.issuer.lowerAscii().startsWith('http://')",fieldPath=".issuer",message="must be an https URL for discovery; name another source in keys, or say allowHTTP: true for development"
 // +kubebuilder:validation:XValidation:rule="!has(self.keys) || !has(self.keys.remote) || !self.keys.remote.url.startsWith('http://') || has(self.allowHTTP) && self.allowHTTP",fieldPath=".keys.remote.url",message="must be https; allowHTTP: true allows http, for development"
+// +kubebuilder:validation:XValidation:rule="!has(self.introspection) || !has(self.introspection.endpoint) || !self.introspection.endpoint.startsWith('http://') || has(self.allowHTTP) && self.allowHTTP",fieldPath=".introspection.endpoint",message="must be https; allowHTTP: true allows http, for development"
 type IdentityProviderSpec struct {
 	// Issuer of the tokens: the claim iss must equal it, byte for byte (RFC 7519, section 4.1.1).
 	//
@@ -221,6 +222,11 @@ type IdentityProviderSpec struct {
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=16
 	ClaimValidationRules []Expression `json:"claimValidationRules,omitempty"`
+
+	// Introspection asks the provider about opaque tokens; none are accepted by default.
+	//
+	// +optional
+	Introspection *Introspection `json:"introspection,omitempty"`
 
 	// Decryption of encrypted tokens (JWE, RFC 7516) whose content is a signed one. Without it, no encrypted token is
 	// believed.

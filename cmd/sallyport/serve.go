@@ -19,6 +19,7 @@ import (
 
 	"github.com/sallyport/sallyport/controller"
 	"github.com/sallyport/sallyport/extauthz"
+	"github.com/sallyport/sallyport/extauthz/idp"
 	"github.com/sallyport/sallyport/extauthz/policy"
 	"github.com/sallyport/sallyport/extauthz/token"
 )
@@ -48,6 +49,7 @@ type serveFlags struct {
 	scopeFromPrincipal        bool
 	maxInFlight               int
 	tokenCacheBytes           int64
+	answerCacheBytes          int64
 
 	// isSet tells whether a flag was given.
 	isSet    func(flag string) bool
@@ -75,6 +77,7 @@ func (s *serveFlags) register(f *pflag.FlagSet) {
 	f.BoolVar(&s.scopeFromPrincipal, "scope-from-principal", false, "take the namespace of a proxy's SPIFFE principal for the scope where it states none; on in a cluster unless set to false")
 	f.IntVar(&s.maxInFlight, "max-in-flight", extauthz.DefaultMaxInFlight, "requests that are worked on at a time; more are refused at once")
 	f.Int64Var(&s.tokenCacheBytes, "token-cache-bytes", tokenCacheBytes, "memory for verified tokens; 0 for none")
+	f.Int64Var(&s.answerCacheBytes, "answer-cache-bytes", idp.DefaultAnswerBytes, "memory for what was asked while requests waited, half for opaque tokens and half for lookups; 0 for none")
 	f.StringVar(&s.stateDir, "state-dir", "", "folder in which the public keys of providers outlive a restart, with --from; nobody else may write there")
 }
 
@@ -99,6 +102,7 @@ func serve(ctx context.Context, flags *serveFlags, out io.Writer) error {
 		return err
 	}
 	defer s.keys.keeper.Close()
+	defer s.questions.close()
 	return s.run(ctx)
 }
 
@@ -112,6 +116,7 @@ type service struct {
 	cluster   *controller.Cluster // nil: of folders
 	webhook   *webhook            // nil: none
 	keys      *keys
+	questions *questions
 	tls       *extauthz.TLS // nil: none
 	server    *extauthz.Server
 }
@@ -129,6 +134,9 @@ func newService(flags *serveFlags, out io.Writer) (*service, error) {
 	}
 	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	if s.keys, err = newKeys(s.log, flags.allowLoopbackProviders, s.registry); err != nil {
+		return nil, err
+	}
+	if s.questions, err = newQuestions(s.log, flags.allowLoopbackProviders, flags.answerCacheBytes, s.registry); err != nil {
 		return nil, err
 	}
 	if err := s.keepKeys(); err != nil {
@@ -149,9 +157,18 @@ func (s *service) newFolder(options policy.Options, snapshot *atomic.Pointer[pol
 		return usageError{fmt.Errorf("--from: %w", err)}
 	}
 	s.publisher, err = controller.NewPublisher(controller.PublisherConfig{
-		List: s.folder.Load, Options: options, Snapshot: snapshot, BeforePublish: s.keys.prepare, Log: s.log, Metrics: s.registry,
+		List: s.folder.Load, Options: options, Snapshot: snapshot, BeforePublish: s.prepare, Log: s.log, Metrics: s.registry,
 	})
 	return err
+}
+
+// prepare looks after what a snapshot needs from outside before it is published. The first time it waits until all of it
+// was tried once, side by side.
+func (s *service) prepare(ctx context.Context, snapshot *policy.Snapshot) {
+	until := time.Now().Add(keysWait)
+	s.questions.prepare(snapshot)
+	s.keys.prepare(ctx, snapshot)
+	s.questions.wait(ctx, until)
 }
 
 func (s *service) newServer(options policy.Options, snapshot *atomic.Pointer[policy.Snapshot]) error {
@@ -160,7 +177,8 @@ func (s *service) newServer(options policy.Options, snapshot *atomic.Pointer[pol
 		return usageError{fmt.Errorf("--token-cache-bytes: %w", err)}
 	}
 	config := extauthz.Config{
-		Snapshot: snapshot, Verifier: verifier, CacheStats: verifier.CacheStats, Decryptions: verifier.Decryptions, Log: s.log, Registerer: s.registry,
+		Snapshot: snapshot, Verifier: verifier, Introspector: s.questions.introspector, Looker: s.questions.looker,
+		CacheStats: verifier.CacheStats, Decryptions: verifier.Decryptions, Log: s.log, Registerer: s.registry,
 		ClientAddress: options.ClientAddress, XFFTrustedHops: s.flags.xffTrustedHops,
 		RequireScope: s.flags.requireScope, ScopeFromPrincipal: s.flags.scopeFromPrincipal,
 		TrustDomain: options.TrustDomain, GatewayPrincipals: s.flags.gatewayPrincipals,

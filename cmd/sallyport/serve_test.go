@@ -161,7 +161,7 @@ func TestServeFlags(t *testing.T) {
 	var got []string
 	serveCommand().Flags().VisitAll(func(f *pflag.Flag) { got = append(got, f.Name) })
 	want := []string{
-		"admin-address", "allow-loopback-providers", "client-address", "client-ca-file", "cluster-domain", "drain-delay", "drain-timeout", "dry-run", "from",
+		"admin-address", "allow-loopback-providers", "answer-cache-bytes", "client-address", "client-ca-file", "cluster-domain", "drain-delay", "drain-timeout", "dry-run", "from",
 		"gateway-principals", "grpc-address", "host-grants", "kubeconfig", "leader-election", "log-format", "log-level",
 		"max-in-flight", "namespace", "reference-namespaces", "require-scope", "scope-from-principal", "state-dir",
 		"tls-cert-file", "tls-key-file", "token-cache-bytes", "trust-domain", "webhook-address", "webhook-cert-dir",

@@ -33,6 +33,7 @@ func why(r policy.Reason) string {
 		policy.ReasonTokenExpired:                   "the token has expired",
 		policy.ReasonTokenNotYetValid:               "the token is not valid yet",
 		policy.ReasonTokenTooOld:                    "the token lives longer than the provider's maxTokenAge",
+		policy.ReasonTokenInactive:                  "the provider was asked, and says that the token is not, or no longer, active",
 		policy.ReasonClaimValidationFailed:          "a claimValidationRule of the provider does not hold",
 		policy.ReasonInsufficientScope:              "the token lacks a scope that is required",
 		policy.ReasonInsufficientClaims:             "a role, a group or a claim is not as required",
@@ -40,6 +41,8 @@ func why(r policy.Reason) string {
 		policy.ReasonInsufficientUserAuthentication: "the user must sign in again, or in a stronger way, as stepUp says",
 		policy.ReasonUpstreamValueInvalid:           "a value for an upstream header cannot be written safely",
 		policy.ReasonKeysUnavailable:                "the keys of the provider could not be had",
+		policy.ReasonIntrospectionUnavailable:       "the provider could not be asked about the opaque token",
+		policy.ReasonLookupFailed:                   "what the rule looks up could not be had",
 		policy.ReasonOverloaded:                     "more requests are in flight than the server takes",
 		policy.ReasonInternalError:                  "the server met a fault of its own",
 	}[r]

@@ -13,7 +13,7 @@ func FuzzDiscoveryCost(f *testing.F) {
 	cost := func(data []byte) uint64 {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		_, _ = parseDiscovery(data, fuzzIssuer, false)
+		_, _ = parseMetadata(data, fuzzIssuer, memberKeys, false)
 		runtime.ReadMemStats(&after)
 		return after.TotalAlloc - before.TotalAlloc
 	}

@@ -81,7 +81,7 @@ func within(prefixes []netip.Prefix, addr netip.Addr) bool {
 // name was resolved, once for each of its addresses, so that no answer of the DNS gets around it.
 func newDialer(allowLoopback bool) *net.Dialer {
 	return &net.Dialer{
-		KeepAlive: -1, // a connection lives for one fetch
+		KeepAlive: -1, // no connection lives long without an answer
 		ControlContext: func(_ context.Context, _, address string, _ syscall.RawConn) error {
 			target, err := netip.ParseAddrPort(address)
 			if err != nil {

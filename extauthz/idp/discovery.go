@@ -12,18 +12,25 @@ import (
 	"unicode/utf8"
 )
 
-// discover returns the jwks_uri of issuer: from OpenID Connect Discovery 1.0 §4, and where there is no such document
-// (404, or something else than a discovery document) from RFC 8414 §3. A document that names another issuer ends it.
-func discover(ctx context.Context, transport http.RoundTripper, issuer string, allowHTTP bool) (*url.URL, error) {
+// The members of a discovery document that name a URL which is used (OpenID Connect Discovery §3, RFC 8414 §2).
+const (
+	memberKeys          = "jwks_uri"
+	memberIntrospection = "introspection_endpoint"
+)
+
+// discover returns the URL that member names in the metadata of issuer: from OpenID Connect Discovery 1.0 §4, and where
+// there is no such document (404, or something else than a discovery document) from RFC 8414 §3. A document that names
+// another issuer ends it.
+func discover(ctx context.Context, transport http.RoundTripper, issuer, member string, allowHTTP bool) (*url.URL, error) {
 	base, ok := parseURL(issuer, allowHTTP)
 	if !ok || base.RawQuery != "" || base.ForceQuery {
 		return nil, failure(InvalidURL)
 	}
-	location, err := discoverAt(ctx, transport, openIDLocation(base), issuer, allowHTTP)
+	location, err := discoverAt(ctx, transport, openIDLocation(base), issuer, member, allowHTTP)
 	if !errors.Is(err, errNotFound) && !errors.Is(err, failure(InvalidDocument)) {
 		return location, err
 	}
-	location, second := discoverAt(ctx, transport, oauthLocation(base), issuer, allowHTTP)
+	location, second := discoverAt(ctx, transport, oauthLocation(base), issuer, member, allowHTTP)
 	if errors.Is(second, errNotFound) && !errors.Is(err, errNotFound) {
 		return nil, err // the document that is there is the one to mend
 	}
@@ -31,12 +38,12 @@ func discover(ctx context.Context, transport http.RoundTripper, issuer string, a
 }
 
 // discoverAt reads one discovery document.
-func discoverAt(ctx context.Context, transport http.RoundTripper, at *url.URL, issuer string, allowHTTP bool) (*url.URL, error) {
+func discoverAt(ctx context.Context, transport http.RoundTripper, at *url.URL, issuer, member string, allowHTTP bool) (*url.URL, error) {
 	body, err := get(ctx, transport, at, acceptDiscovery, maxDiscovery)
 	if err != nil {
 		return nil, err
 	}
-	return parseDiscovery(body, issuer, allowHTTP)
+	return parseMetadata(body, issuer, member, allowHTTP)
 }
 
 // openIDLocation appends the well-known path to the issuer's, whose final slash goes (OpenID Connect Discovery §4.1).
@@ -58,10 +65,10 @@ func withPath(u *url.URL, escaped string) *url.URL {
 	return &url.URL{Scheme: u.Scheme, Host: u.Host, Path: path, RawPath: escaped}
 }
 
-// parseDiscovery returns the jwks_uri of a discovery document. The document is one JSON object in valid UTF-8 whose
-// members are unique, its issuer equals issuer byte for byte (RFC 8414 §3.3), and jwks_uri is a URL that may be
+// parseMetadata returns the URL that member names in a discovery document. The document is one JSON object in valid UTF-8 whose
+// members are unique, its issuer equals issuer byte for byte (RFC 8414 §3.3), and member is a URL that may be
 // fetched. The error is failure(InvalidDocument) or failure(IssuerMismatch).
-func parseDiscovery(data []byte, issuer string, allowHTTP bool) (*url.URL, error) {
+func parseMetadata(data []byte, issuer, member string, allowHTTP bool) (*url.URL, error) {
 	members, ok := uniqueMembers(data)
 	if !ok {
 		return nil, failure(InvalidDocument)
@@ -73,7 +80,7 @@ func parseDiscovery(data []byte, issuer string, allowHTTP bool) (*url.URL, error
 	if named != issuer {
 		return nil, failure(IssuerMismatch)
 	}
-	location, ok := text(members["jwks_uri"])
+	location, ok := text(members[member])
 	if !ok {
 		return nil, failure(InvalidDocument)
 	}

@@ -120,7 +120,7 @@ func TestParseDiscovery(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			u, err := parseDiscovery([]byte(tt.data), fuzzIssuer, false)
+			u, err := parseMetadata([]byte(tt.data), fuzzIssuer, memberKeys, false)
 			if tt.want != "" {
 				if !errors.Is(err, failure(tt.want)) {
 					t.Errorf("parseDiscovery = %v, %v, want %s", u, err, tt.want)
@@ -144,7 +144,7 @@ func FuzzParseDiscovery(f *testing.F) {
 	f.Add([]byte(`{"\u0069ssuer":"https:\/\/id.example.com","jwks_uri":"https://u:p@k/#f"}`))
 	f.Add([]byte(`{"issuer":"https://id.example.com","jwks_uri":"http://169.254.169.254/"}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		u, err := parseDiscovery(data, fuzzIssuer, false)
+		u, err := parseMetadata(data, fuzzIssuer, memberKeys, false)
 		if err != nil {
 			if u != nil || err != failure(InvalidDocument) && err != failure(IssuerMismatch) { //nolint:errorlint // identity is the law: a wrapped error could quote
 				t.Fatalf("refused with %v, %v", u, err)
@@ -167,13 +167,13 @@ func FuzzParseDiscovery(f *testing.F) {
 		}
 		brace := bytes.IndexByte(data, '{')
 		twice := append(append(bytes.Clone(data[:brace+1]), `"jwks_uri":"https://other.example.com",`...), data[brace+1:]...)
-		if _, err := parseDiscovery(twice, fuzzIssuer, false); err == nil {
+		if _, err := parseMetadata(twice, fuzzIssuer, memberKeys, false); err == nil {
 			t.Errorf("accepted jwks_uri twice: %q", twice)
 		}
-		if _, err := parseDiscovery(append(bytes.Clone(data), '1'), fuzzIssuer, false); err == nil {
+		if _, err := parseMetadata(append(bytes.Clone(data), '1'), fuzzIssuer, memberKeys, false); err == nil {
 			t.Error("accepted with something behind it")
 		}
-		if again, err := parseDiscovery(data, fuzzIssuer+"/", false); err == nil {
+		if again, err := parseMetadata(data, fuzzIssuer+"/", memberKeys, false); err == nil {
 			t.Errorf("accepted for another issuer: %q", again)
 		}
 	})

@@ -80,7 +80,7 @@ func (f *fetcher) fetch(ctx context.Context) ([]byte, error) {
 // keySetURL returns where the key set is: as configured, or as discovery says.
 func (f *fetcher) keySetURL(ctx context.Context, transport http.RoundTripper) (*url.URL, error) {
 	if f.remote.Discovery {
-		return discover(ctx, transport, f.remote.Issuer, f.remote.AllowHTTP)
+		return discover(ctx, transport, f.remote.Issuer, memberKeys, f.remote.AllowHTTP)
 	}
 	u, ok := parseURL(f.remote.URL, f.remote.AllowHTTP)
 	if !ok {

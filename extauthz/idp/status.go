@@ -32,6 +32,12 @@ const (
 	IssuerMismatch Reason = "IssuerMismatch"
 	// NoUsableKeys: the key set is JSON, but holds no key that could verify a token, or over 256 of them.
 	NoUsableKeys Reason = "NoUsableKeys"
+	// EndpointUnknown: the metadata of the issuer has not been had yet, or names no such endpoint.
+	EndpointUnknown Reason = "EndpointUnknown"
+	// Busy: as many questions are open as may be at a time, or were asked within the last second.
+	Busy Reason = "Busy"
+	// CircuitOpen: the server has failed so often that it is left alone for a while.
+	CircuitOpen Reason = "CircuitOpen"
 )
 
 // meanings are the texts of FetchError.
@@ -48,13 +54,16 @@ var meanings = map[Reason]string{
 	InvalidDocument:  "the answer is not a valid document",
 	IssuerMismatch:   "the discovery document names another issuer",
 	NoUsableKeys:     "the key set holds no usable key",
+	EndpointUnknown:  "where to ask is not known",
+	Busy:             "too many questions at a time",
+	CircuitOpen:      "it has failed too often, and is left alone for a while",
 }
 
 // FetchError is the error of a fetch. It wraps nothing and holds nothing that was fetched, so that a tenant's
 // provider is no way to look around in the network: its text is a function of the two fields.
 type FetchError struct {
 	Reason Reason
-	// Document is "discovery document" or "key set": what was being fetched.
+	// Document is "discovery document", "key set", "introspection" or "lookup": what was being fetched.
 	Document string
 }
 
@@ -65,6 +74,7 @@ func (e *FetchError) Error() string { return "fetching " + e.Document + ": " + m
 const (
 	discoveryDocument = "discovery document"
 	keySetDocument    = "key set"
+	introspection     = "introspection"
 )
 
 // Status is what is known about the keys of one remote. The zero Status stands for a provider that the Keeper

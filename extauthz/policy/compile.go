@@ -50,6 +50,9 @@ func (c *Compiler) Compile(objs Objects, opts Options) (*Snapshot, Report) {
 			s.providers = append(s.providers, p.token)
 		}
 	}
+	for _, p := range policies {
+		s.lookups = p.appendLookups(s.lookups)
+	}
 	return s, report(policies, providers)
 }
 

@@ -31,7 +31,7 @@ func (l *Landing) Decide(enforced, dryRun Facts) Decision {
 			d.StepUp = o.rule.stepUp
 		}
 	}
-	if l.DryRun.says() {
+	if l.DryRun.says() && !dryRun.Unknown {
 		v := l.judge(&l.DryRun, dryRun).verdict()
 		d.DryRun = &v
 	}
@@ -153,6 +153,7 @@ func (l *Landing) judgeToken(c *Candidate, f Facts) outcome {
 func (l *Landing) variables(h *hit, f Facts) *variables {
 	v := &l.req.vars
 	*v = variables{identity: f.Identity, req: l.req, path: h.path, match: h.match, now: f.Now, trustDomain: l.snapshot.opts.TrustDomain}
+	v.lookups, v.complete = h.rule.lookedUp(f)
 	return v
 }
 
@@ -169,6 +170,9 @@ func (r *rule) judge(vars *variables) outcome {
 		if !e.holds(vars) {
 			return outcome{reason: ReasonClaimValidationFailed, rule: r, message: e.message}
 		}
+	}
+	if !vars.complete {
+		return outcome{reason: ReasonLookupFailed, rule: r}
 	}
 	for _, q := range [...]*requirements{r.policy.require, r.require} {
 		if q == nil {
@@ -202,6 +206,7 @@ func (l *Landing) equip(d *Decision, o outcome, f Facts) outcome {
 			continue
 		}
 		vars := l.variables(&c.hits[i], f)
+		vars.lookups = c.lookedUp(p, f)
 		for j := range p.upstream.headers {
 			h := &p.upstream.headers[j]
 			value, present, err := h.header(vars)

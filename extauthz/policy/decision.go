@@ -13,6 +13,11 @@ type Facts struct {
 	Identity *token.Identity
 	// Err of token.Extract or token.Verify; nil where there was nothing to refuse.
 	Err error
+	// Lookups are what became of Candidate.Lookups; one that is missing counts as failed.
+	Lookups []LookedUp
+	// Unknown: nothing is known yet that the rules ask for. DryRun rules report nothing then; those that are enforced refuse
+	// for Err.
+	Unknown bool
 	// Now is the time of the decision.
 	Now time.Time
 }

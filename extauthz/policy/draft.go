@@ -36,6 +36,7 @@ type draft struct {
 	dryRun    bool
 	preflight bool
 	paths     pathOptions
+	lookups   []lookupDraft
 	require   *requirements
 	rules     []*ruleDraft
 	// wellKnown are rules that serve the metadata of resources, which nobody wrote; metadata is nil where there are none.
@@ -80,12 +81,12 @@ type drafter struct {
 	spec      *v1alpha1.AuthPolicySpec
 	undecoded []UndecodedField
 	opts      *Options
-	env       *environment
+	words     *vocabulary
 	out       *draft
 }
 
 func compileDraft(in *v1alpha1.AuthPolicy, undecoded []UndecodedField, opts *Options, env *environment) *draft {
-	d := &drafter{spec: &in.Spec, undecoded: undecoded, opts: opts, env: env, out: &draft{
+	d := &drafter{spec: &in.Spec, undecoded: undecoded, opts: opts, words: &vocabulary{env.request, lookupNames(in.Spec.Lookups)}, out: &draft{
 		ref:       ObjectRef{v1alpha1.KindAuthPolicy, in.Namespace, in.Name},
 		created:   in.CreationTimestamp.Time,
 		providers: in.Spec.IdentityProviders,
@@ -97,9 +98,10 @@ func compileDraft(in *v1alpha1.AuthPolicy, undecoded []UndecodedField, opts *Opt
 	d.out.dryRun = d.mode(in.Spec.Mode, at.Child("mode")) || opts.DryRun
 	d.out.preflight = d.preflight(at.Child("preflight"))
 	d.out.paths = d.paths(at.Child("paths"))
+	d.lookups(at.Child("lookups"))
 	d.out.require = d.require(at.Child("require"))
 	before := d.p().errors
-	d.out.upstream = compileUpstream(in.Spec.Upstream, env.request, at.Child("upstream"), d.p())
+	d.out.upstream = compileUpstream(in.Spec.Upstream, d.words, at.Child("upstream"), d.p())
 	d.out.upstream.broken = d.p().errors > before
 	if denied := in.Spec.Denied; denied != nil {
 		d.out.look = compileLook(&denied.Denied, look{}, at.Child("denied"), d.p())
@@ -215,7 +217,7 @@ func (d *drafter) require(at *field.Path) *requirements {
 		return nil
 	}
 	before := d.p().errors
-	c := requirementCompiler{env: d.env.request, problems: d.p()}
+	c := requirementCompiler{env: d.words, problems: d.p()}
 	out := c.compile(d.spec.Require, at)
 	out.broken = d.p().errors > before
 	return out
@@ -230,7 +232,7 @@ func (d *drafter) rule(i int, at *field.Path) {
 	d.matches(r, in, at.Child("matches"))
 	r.access = d.access(in, at)
 	if in.Require != nil {
-		c := requirementCompiler{env: d.env.request, captures: commonCaptures(r.matches), problems: d.p()}
+		c := requirementCompiler{env: d.words, captures: commonCaptures(r.matches), problems: d.p()}
 		r.require = c.compile(in.Require, at.Child("require"))
 	}
 	r.stepUp = d.stepUp(r, at.Child("require", "stepUp", "acr"))

@@ -29,6 +29,8 @@ const (
 type expression struct {
 	program cel.Program
 	message string
+	// lookups that it reads, by name.
+	lookups []string
 }
 
 // environment declares the variables of expressions. A nil Env compiles nothing.
@@ -84,11 +86,13 @@ func requestEnv(provider *cel.Env) (*cel.Env, error) {
 		cel.Variable("source.namespace", cel.StringType),
 		cel.Variable("source.serviceAccount", cel.StringType),
 		cel.Variable("context", texts),
+		cel.Variable(lookupsVariable, cel.MapType(cel.StringType, cel.DynType)),
 	)
 }
 
-// compileExpression compiles source in env. Where wanted is not empty, the result must be of one of these types.
-func compileExpression(env *cel.Env, source string, wanted ...*cel.Type) (*expression, error) {
+// compileExpression compiles source with the words of v. Where wanted is not empty, the result must be of one of these types.
+func compileExpression(v *vocabulary, source string, wanted ...*cel.Type) (*expression, error) {
+	env := v.env
 	if env == nil {
 		return nil, errors.New("this build cannot compile expressions")
 	}
@@ -99,6 +103,10 @@ func compileExpression(env *cel.Env, source string, wanted ...*cel.Type) (*expre
 	}
 	if out := ast.OutputType(); len(wanted) > 0 && !isOneOf(out, wanted) {
 		return nil, fmt.Errorf("must evaluate to %s, but is %s", wanted[0], out)
+	}
+	lookups, err := v.lookupsIn(ast)
+	if err != nil {
+		return nil, err
 	}
 	cost, err := env.EstimateCost(ast, estimator{})
 	if err != nil {
@@ -111,7 +119,7 @@ func compileExpression(env *cel.Env, source string, wanted ...*cel.Type) (*expre
 	if err != nil {
 		return nil, err
 	}
-	return &expression{program: program}, nil
+	return &expression{program: program, lookups: lookups}, nil
 }
 
 func isOneOf(t *cel.Type, wanted []*cel.Type) bool {
@@ -124,10 +132,10 @@ func isOneOf(t *cel.Type, wanted []*cel.Type) bool {
 }
 
 // compileExpressions compiles requirements, which must evaluate to bool.
-func compileExpressions(env *cel.Env, in []v1alpha1.Expression, at *field.Path, p *problems) []*expression {
+func compileExpressions(v *vocabulary, in []v1alpha1.Expression, at *field.Path, p *problems) []*expression {
 	var out []*expression
 	for i := range in {
-		e, err := compileExpression(env, in[i].Expression, cel.BoolType)
+		e, err := compileExpression(v, in[i].Expression, cel.BoolType)
 		if err != nil {
 			p.invalid(at.Index(i).Child("expression"), in[i].Expression, err.Error())
 			continue

@@ -36,6 +36,9 @@ type joined struct {
 	// wellKnown are those of the draft, and documents what they serve.
 	wellKnown []*rule
 	documents []Document
+	// rights are what spec.lookups names, and reads what they were compiled of, beside the object and the references.
+	rights []rights
+	reads  []keyRead
 	// sources are the places where a token of any of its providers may stand, where the policy removes tokens; else none.
 	sources []token.Source
 	// problems of the draft and of what it refers to.
@@ -96,6 +99,7 @@ type rule struct {
 	closed    bool
 	providers []trusted
 	tokens    []*token.Provider // of providers
+	rights    []*rights         // of the policy, those that the rule reads
 }
 
 // trusted is a provider that a rule believes, for some audiences.
@@ -115,6 +119,7 @@ func join(d *draft, dir *directory) *joined {
 		p.references = append(p.references, dir.follow(d.ref.Namespace, &d.providers[i]))
 	}
 	refs := p.resolve()
+	p.joinLookups(dir)
 	if d.upstream.removeToken {
 		p.sources = sourcesOf(refs)
 	}
@@ -123,6 +128,7 @@ func join(d *draft, dir *directory) *joined {
 		if rd.access == accessOptional || rd.access == accessToken {
 			r.believe(refs)
 		}
+		r.readLookups()
 		p.rules = append(p.rules, r)
 	}
 	if d.metadata != nil {
@@ -141,7 +147,7 @@ func (p *joined) stands(dir *directory) bool {
 			return false
 		}
 	}
-	return true
+	return !slices.ContainsFunc(p.reads, func(r keyRead) bool { return !dir.refs.same(r) })
 }
 
 // sourcesOf are the places where a token of any of these providers may stand; nil ones have none.
@@ -220,6 +226,10 @@ func (r *rule) believe(refs []*trusted) {
 		for _, o := range r.providers {
 			if o.token.Issuer == t.token.Issuer {
 				r.policy.problems.invalid(r.at.Child("identityProviders"), "", fmt.Sprintf("%s and %s have the same issuer; a rule can believe one of them: name it in identityProviders", o.ref, t.ref))
+				r.closed = true
+			}
+			if o.token.AskedBeside(t.token) {
+				r.policy.problems.invalid(r.at.Child("identityProviders"), "", fmt.Sprintf("%s and %s both introspect what stands at the same place; a rule cannot tell whose an opaque token is: name one of them in identityProviders, or give them different tokenSources", o.ref, t.ref))
 				r.closed = true
 			}
 		}

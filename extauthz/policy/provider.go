@@ -20,6 +20,8 @@ type provider struct {
 	ref ObjectRef
 	// token is nil where the provider does not compile.
 	token *token.Provider
+	// fetching is how anything of the provider is fetched; nil where nobody could read that.
+	fetching *token.Remote
 	// rules of claim validation.
 	rules []*expression
 	// serves selects the namespaces whose policies may refer to the provider, by their labels; nil for all.

@@ -60,7 +60,8 @@ func compileProvider(s *providerSource, undecoded []UndecodedField, refs *refere
 	t.Roles = c.claimPath(m.Roles, "roles", mappings.Child("roles"))
 	t.Groups = c.claimPath(m.Groups, "groups", mappings.Child("groups"))
 	c.keys(t, at)
-	c.out.rules = compileExpressions(env.provider, s.spec.ClaimValidationRules, at.Child("claimValidationRules"), c.p())
+	t.Introspection = c.introspection(at)
+	c.out.rules = compileExpressions(&vocabulary{env: env.provider}, s.spec.ClaimValidationRules, at.Child("claimValidationRules"), c.p())
 	c.out.serves = c.allowedNamespaces(at.Child("allowedNamespaces"))
 	broken := c.p().errors > 0
 	if c.decryption(t, at.Child("decryption")); !broken {
@@ -143,17 +144,21 @@ func (c *providerCompiler) tokenTypes(at *field.Path) []string {
 
 // duration reads d; most 0 is no upper bound.
 func (c *providerCompiler) duration(d *v1alpha1.Duration, def, least, most time.Duration, at *field.Path) time.Duration {
+	return readDuration(d, def, least, most, at, c.p())
+}
+
+func readDuration(d *v1alpha1.Duration, def, least, most time.Duration, at *field.Path, p *problems) time.Duration {
 	if d == nil || *d == "" {
 		return def
 	}
 	v, err := parseDuration(string(*d))
 	switch {
 	case err != nil:
-		c.p().invalid(at, string(*d), err.Error())
+		p.invalid(at, string(*d), err.Error())
 	case v < least:
-		c.p().invalid(at, string(*d), fmt.Sprintf("must be at least %s", least))
+		p.invalid(at, string(*d), fmt.Sprintf("must be at least %s", least))
 	case most > 0 && v > most:
-		c.p().invalid(at, string(*d), fmt.Sprintf("must be at most %s", most))
+		p.invalid(at, string(*d), fmt.Sprintf("must be at most %s", most))
 	}
 	return v
 }

@@ -6,7 +6,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
-	"github.com/sallyport/sallyport/api/v1alpha1"
 	"github.com/sallyport/sallyport/extauthz/token"
 )
 
@@ -43,24 +42,9 @@ func (c *providerCompiler) resolveAll(secret string, at *field.Path) (map[string
 	name := types.NamespacedName{Namespace: c.namespace, Name: secret}
 	r := c.refs.readAll(kindSecret, name)
 	c.out.reads = append(c.out.reads, r)
-	if !c.found(&r, at) {
+	if !c.p().found(&r, at) {
 		return nil, false
 	}
 	c.fp.addAll(kindSecret, r.data)
 	return r.data, true
-}
-
-// found tells whether r found something, and says what to do where it did not.
-func (c *providerCompiler) found(r *keyRead, at *field.Path) bool {
-	switch r.found {
-	case readForbidden:
-		c.p().add(at.Child("name"), SeverityError, v1alpha1.ReasonRefNotPermitted, fmt.Sprintf("Sallyport may not read the %ss of namespace %q; whoever installs Sallyport adds it to referenceNamespaces", r.kind, c.namespace))
-	case readNoObject:
-		c.p().add(at.Child("name"), SeverityError, v1alpha1.ReasonRefNotFound, fmt.Sprintf("there is no %s %s; create it, or mend the name", r.kind, r.object))
-	case readNoKey:
-		c.p().add(at.Child("key"), SeverityError, v1alpha1.ReasonRefNotFound, fmt.Sprintf("%s %s has no key %q", r.kind, r.object, r.key))
-	case readValue:
-		return true
-	}
-	return false
 }

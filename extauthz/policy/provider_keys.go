@@ -7,7 +7,6 @@ import (
 	"net/url"
 	"strings"
 
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/sallyport/sallyport/api/v1alpha1"
@@ -29,6 +28,7 @@ func (c *providerCompiler) keys(t *token.Provider, spec *field.Path) {
 		return
 	}
 	remote := c.remote(spec)
+	c.out.fetching = remote
 	switch {
 	case k.Discovery != nil:
 		c.url(c.spec.Issuer, spec.Child("issuer"))
@@ -83,15 +83,14 @@ func (c *providerCompiler) remote(spec *field.Path) *token.Remote {
 
 // resolve reads a key of a Secret or ConfigMap. The bytes are part of what the provider is a function of.
 func (c *providerCompiler) resolve(kind string, ref *v1alpha1.KeyReference, at *field.Path) ([]byte, bool) {
-	name := types.NamespacedName{Namespace: c.namespace, Name: ref.Name}
-	r := c.refs.read(kind, name, ref.Key)
+	data, r := c.refs.resolve(kind, c.namespace, ref, at, c.p())
 	c.out.reads = append(c.out.reads, r)
-	if !c.found(&r, at) {
+	if r.found != readValue {
 		return nil, false
 	}
 	c.fp.add([]byte(kind))
-	c.fp.add(r.value)
-	return r.value, true
+	c.fp.add(data)
+	return data, true
 }
 
 // keySet reads keys in whichever form they come. symmetric: HS algorithms, whose keys come from a Secret.

@@ -95,6 +95,14 @@ func TestProviderKeys(t *testing.T) {
 	}
 }
 
+// asked is a provider with introspection; more is of its spec, and has the issuer where it is not empty.
+func asked(introspection, more string) string {
+	if more == "" {
+		more = `issuer: "https://a"`
+	}
+	return more + `, audiences: [b], introspection: {` + introspection + `}`
+}
+
 // TestProviderProblems gives each mistake in a provider, with what its author is told.
 func TestProviderProblems(t *testing.T) {
 	jwks, _ := testKey(t)
@@ -143,9 +151,25 @@ func TestProviderProblems(t *testing.T) {
 		{"cookie name", `issuer: "https://a", audiences: [b], tokenSources: [{cookie: {name: "a b"}}]`, "use letters"},
 		{"claim path", `issuer: "https://a", audiences: [b], claimMappings: {roles: ` + strings.Repeat("a", 300) + `}`, "spec.claimMappings.roles"},
 		{"validation rule", `issuer: "https://a", audiences: [b], claimValidationRules: [{expression: "request.method == 'GET'"}]`, "undeclared reference"},
+		{"introspection without a client", asked(``, ""), "spec.introspection.clientID: is missing"},
+		{"introspection without a secret", asked(`clientID: c`, ""), "spec.introspection.clientSecretRef: is missing"},
+		{"introspection with a secret that is missing", asked(`clientID: c, clientSecretRef: {name: x, key: y}`, ""), "there is no Secret default/x"},
+		{"introspection with an empty secret", asked(`clientID: c, clientSecretRef: {name: s, key: nothing}`, ""), "the secret is empty"},
+		{"introspection with a secret and a key", asked(`clientID: c, clientSecretRef: {name: s, key: short}, privateKeySecretRef: {name: s, key: short}`, ""), "spec.introspection.privateKeySecretRef: goes with authMethod: PrivateKeyJWT only"},
+		{"introspection with a key and a secret", asked(`clientID: c, authMethod: PrivateKeyJWT, clientSecretRef: {name: s, key: short}`, ""), "spec.introspection.privateKeySecretRef: is missing"},
+		{"introspection with no key", asked(`clientID: c, authMethod: PrivateKeyJWT, privateKeySecretRef: {name: s, key: short}`, ""), "neither one private key in PEM nor a JWK"},
+		{"introspection with another method", asked(`clientID: c, authMethod: None, clientSecretRef: {name: s, key: short}`, ""), "must be ClientSecretBasic"},
+		{"introspection over http", asked(`clientID: c, endpoint: "http://a/i", clientSecretRef: {name: s, key: short}`, ""), "spec.introspection.endpoint"},
+		{"introspection at an issuer that is no URL", asked(`clientID: c, clientSecretRef: {name: s, key: short}`, `keys: {remote: {url: "https://a/keys"}}, issuer: corp`), "spec.introspection.endpoint: is missing"},
+		{"introspection at an issuer over http", asked(`clientID: c, clientSecretRef: {name: s, key: short}`, `keys: {remote: {url: "https://a/keys"}}, issuer: "http://a"`), "spec.issuer"},
+		{"introspection that is remembered too long", asked(`clientID: c, clientSecretRef: {name: s, key: short}, cacheTTL: 2h`, ""), "must be at most 1h0m0s"},
+		{"introspection that takes too long", asked(`clientID: c, clientSecretRef: {name: s, key: short}, timeout: 6s`, ""), "must be at most 5s"},
+		{"introspection that takes no time", asked(`clientID: c, clientSecretRef: {name: s, key: short}, timeout: 1ms`, ""), "must be at least 10ms"},
+		{"introspection without limits", asked(`clientID: c, clientSecretRef: {name: s, key: short}, maxConcurrent: 0`, ""), "must be from 1 to 1024"},
+		{"introspection with limits that are none", asked(`clientID: c, clientSecretRef: {name: s, key: short}, maxPerSecond: 1000000`, ""), "must be from 1 to 100000"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			s, r := new(Compiler).Compile(parse(t, "kind: ConfigMap\nmetadata: {name: empty}\ndata: {ca: x}\n---\nkind: Secret\nmetadata: {name: s}\nstringData: {short: abc}\n---\n"+
+			s, r := new(Compiler).Compile(parse(t, "kind: ConfigMap\nmetadata: {name: empty}\ndata: {ca: x}\n---\nkind: Secret\nmetadata: {name: s}\nstringData: {short: abc, nothing: \"\\n\"}\n---\n"+
 				"kind: IdentityProvider\nmetadata: {name: p}\nspec: {"+tt.spec+"}\n"), Options{})
 			if got := problemsOf(r, "p"); !slices.ContainsFunc(got, func(p string) bool { return strings.Contains(p, tt.want) }) {
 				t.Errorf("problems %q, want %q", got, tt.want)

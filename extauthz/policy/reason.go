@@ -82,6 +82,8 @@ const (
 	ReasonTokenNotYetValid Reason = "TokenNotYetValid"
 	// ReasonTokenTooOld: the token lives longer than maxTokenAge.
 	ReasonTokenTooOld Reason = "TokenTooOld"
+	// ReasonTokenInactive: the provider was asked, and says that the token is none, or no longer.
+	ReasonTokenInactive Reason = "TokenInactive"
 	// ReasonClaimValidationFailed: a claimValidationRule of the provider does not hold.
 	ReasonClaimValidationFailed Reason = "ClaimValidationFailed"
 	// ReasonInsufficientScope: the token lacks a scope.
@@ -96,6 +98,10 @@ const (
 	ReasonUpstreamValueInvalid Reason = "UpstreamValueInvalid"
 	// ReasonKeysUnavailable: the keys of the provider could not be had.
 	ReasonKeysUnavailable Reason = "KeysUnavailable"
+	// ReasonIntrospectionUnavailable: the provider could not be asked about an opaque token.
+	ReasonIntrospectionUnavailable Reason = "IntrospectionUnavailable"
+	// ReasonLookupFailed: what the rule looks up could not be had.
+	ReasonLookupFailed Reason = "LookupFailed"
 )
 
 // Reasons of the server to refuse a request.
@@ -114,10 +120,10 @@ func Reasons() []Reason {
 		ReasonDenied, ReasonNotCompiled, ReasonSourceNotAllowed,
 		ReasonMissingToken, ReasonAmbiguousCredential, ReasonMalformedToken, ReasonUntrustedIssuer,
 		ReasonAlgorithmNotAllowed, ReasonUnknownKey, ReasonInvalidSignature, ReasonInvalidTokenType, ReasonInvalidAudience,
-		ReasonInvalidSubject, ReasonTokenExpired, ReasonTokenNotYetValid, ReasonTokenTooOld, ReasonClaimValidationFailed,
+		ReasonInvalidSubject, ReasonTokenExpired, ReasonTokenNotYetValid, ReasonTokenTooOld, ReasonTokenInactive, ReasonClaimValidationFailed,
 		ReasonInsufficientScope, ReasonInsufficientClaims, ReasonExpressionFailed,
 		ReasonInsufficientUserAuthentication, ReasonUpstreamValueInvalid,
-		ReasonKeysUnavailable, ReasonOverloaded, ReasonInternalError,
+		ReasonKeysUnavailable, ReasonIntrospectionUnavailable, ReasonLookupFailed, ReasonOverloaded, ReasonInternalError,
 	}
 }
 
@@ -127,7 +133,7 @@ func (r Reason) Unauthenticated() bool {
 	switch r {
 	case ReasonMissingToken, ReasonMalformedToken, ReasonUntrustedIssuer, ReasonAlgorithmNotAllowed, ReasonUnknownKey,
 		ReasonInvalidSignature, ReasonInvalidTokenType, ReasonInvalidAudience, ReasonInvalidSubject, ReasonTokenExpired,
-		ReasonTokenNotYetValid, ReasonTokenTooOld, ReasonClaimValidationFailed, ReasonInsufficientUserAuthentication:
+		ReasonTokenNotYetValid, ReasonTokenTooOld, ReasonTokenInactive, ReasonClaimValidationFailed, ReasonInsufficientUserAuthentication:
 		return true
 	}
 	return false
@@ -145,7 +151,7 @@ func (r Reason) Status() int {
 		return 200
 	case ReasonInvalidRequest, ReasonAmbiguousRequest, ReasonAmbiguousCredential:
 		return 400
-	case ReasonKeysUnavailable, ReasonOverloaded, ReasonInternalError:
+	case ReasonKeysUnavailable, ReasonIntrospectionUnavailable, ReasonLookupFailed, ReasonOverloaded, ReasonInternalError:
 		return 503
 	}
 	return 403
@@ -167,6 +173,8 @@ var tokenReasons = []struct {
 	{token.ErrTokenType, ReasonInvalidTokenType},
 	{token.ErrSubject, ReasonInvalidSubject},
 	{token.ErrKeysUnavailable, ReasonKeysUnavailable},
+	{token.ErrInactive, ReasonTokenInactive},
+	{token.ErrIntrospection, ReasonIntrospectionUnavailable},
 	{token.ErrAmbiguousCredential, ReasonAmbiguousCredential},
 }
 

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/google/cel-go/cel"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/sallyport/sallyport/api/v1alpha1"
@@ -204,7 +203,7 @@ func anyElement(v any, f func(string) bool) bool {
 
 // requirementCompiler compiles the requirements of one rule. captures are the names that every match of it captures.
 type requirementCompiler struct {
-	env      *cel.Env
+	env      *vocabulary
 	captures []string
 	problems *problems
 }

@@ -14,7 +14,8 @@ import (
 //	taken over       is made of                                          while
 //	provider         its object, the keys that it read                   the pointer is, and the bytes are, the same
 //	draft            its object, the options                             the pointer is the same; other options drop all
-//	joined           its draft, what its references lead to              the pointers of both are the same
+//	joined           its draft, what its references lead to,             the pointers of these are, and the bytes
+//	                 the keys that its lookups read                      are, the same
 //	tables           an ordered list of joined policies                  the list holds the same pointers
 //	object report    a joined policy, its hosts, targets and problems    the pointer is, and these are, the same
 //

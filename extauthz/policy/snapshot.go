@@ -13,6 +13,7 @@ import (
 type Snapshot struct {
 	opts      Options
 	providers []*token.Provider
+	lookups   []*token.Lookup
 	stats     Stats
 	identity  []string
 	// hosts of all namespaces, and of each.
@@ -36,6 +37,9 @@ func (s *Snapshot) Stats() Stats { return s.stats }
 
 // Providers are those that compile, in the order of their names. The slice belongs to the snapshot.
 func (s *Snapshot) Providers() []*token.Provider { return s.providers }
+
+// Lookups are what rules may have fetched. The slice belongs to the snapshot.
+func (s *Snapshot) Lookups() []*token.Lookup { return s.lookups }
 
 // DryRun tells whether the operator made every policy DryRun: nothing may be refused then.
 func (s *Snapshot) DryRun() bool { return s.opts.DryRun }

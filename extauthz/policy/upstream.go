@@ -49,7 +49,7 @@ var forbiddenHeaders = []string{
 	"transfer-encoding", "upgrade", "content-length", "http2-settings", "cookie", "authorization",
 }
 
-func compileUpstream(in *v1alpha1.Upstream, env *cel.Env, at *field.Path, p *problems) (out upstream) {
+func compileUpstream(in *v1alpha1.Upstream, env *vocabulary, at *field.Path, p *problems) (out upstream) {
 	if in == nil {
 		return out
 	}
@@ -100,7 +100,7 @@ var headerTypes = []*cel.Type{
 	cel.ListType(cel.StringType), cel.ListType(cel.DynType),
 }
 
-func compileUpstreamValue(name, claim, source string, wanted []*cel.Type, env *cel.Env, at *field.Path, p *problems) upstreamValue {
+func compileUpstreamValue(name, claim, source string, wanted []*cel.Type, env *vocabulary, at *field.Path, p *problems) upstreamValue {
 	out := upstreamValue{name: name}
 	switch {
 	case (claim == "") == (source == ""):

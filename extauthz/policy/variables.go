@@ -20,6 +20,9 @@ type variables struct {
 	now      time.Time
 	// trustDomain of the mesh; empty where nobody said.
 	trustDomain string
+	// lookups are the answers that the rule reads, by name; complete: each is there that is not optional.
+	lookups  map[string]any
+	complete bool
 }
 
 // Parent implements cel.Activation: there is none.
@@ -34,6 +37,11 @@ func (v *variables) ResolveName(name string) (any, bool) {
 		return v.now, true
 	case "params":
 		return v.params(), true
+	case lookupsVariable:
+		if v.lookups == nil {
+			return map[string]any{}, true
+		}
+		return v.lookups, true
 	case "identity.issuer":
 		return v.identity.Issuer, true
 	case "identity.subject":

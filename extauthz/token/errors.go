@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-// Every error of Extract and Verify wraps exactly one of these. Their texts, and those of the errors around
+// Every error of Extract, Verify and NewIntrospected wraps exactly one of these. Their texts, and those of the errors around
 // them, never hold a byte of the token or the value of a claim, so they may be logged.
 var (
 	// ErrAmbiguousCredential: the request shows more than one token, or one that two servers could read differently.
@@ -35,6 +35,10 @@ var (
 	ErrTooOld = errors.New("token is too old")
 	// ErrKeysUnavailable: the keys of the provider cannot be had at the moment.
 	ErrKeysUnavailable = errors.New("keys of the provider are not available")
+	// ErrInactive: the provider was asked, and says that the token is none, or no longer.
+	ErrInactive = errors.New("token is not active")
+	// ErrIntrospection: the provider could not be asked about the token, or its answer says nothing.
+	ErrIntrospection = errors.New("the provider cannot be asked about the token")
 )
 
 // malformed wraps ErrMalformed with a constant that says what is wrong.

@@ -7,9 +7,13 @@ import "time"
 // counts as one that p accepts. It is for stories, in which policies are tried out without tokens; nothing of a
 // request may reach it. claims hold what Claims says, and are not to be written afterwards.
 func NewIdentity(p *Provider, claims Claims, now time.Time) (*Identity, error) {
-	typ := ""
-	if len(p.TokenTypes) > 0 {
-		typ = p.TokenTypes[0]
+	return prove(p, claims, p.acceptedType(), now)
+}
+
+// acceptedType is a token type that p accepts, for what has none of its own.
+func (p *Provider) acceptedType() string {
+	if len(p.TokenTypes) == 0 {
+		return ""
 	}
-	return prove(p, claims, typ, now)
+	return p.TokenTypes[0]
 }

@@ -64,6 +64,8 @@ type Provider struct {
 	Static *KeySet
 	// Remote says where they are fetched.
 	Remote *Remote
+	// Introspection says how the provider is asked about tokens that are no JWT; nil: it is not.
+	Introspection *Introspection
 }
 
 // Remote says where the keys of a provider are fetched. It is data only; package idp acts on it.

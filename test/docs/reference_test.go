@@ -74,7 +74,13 @@ func TestEnumsOfThePages(t *testing.T) {
 			v1alpha1.ReasonKeysUnavailable, v1alpha1.ReasonKeysStale,
 			idp.InvalidURL, idp.InvalidCABundle, idp.AddressRefused, idp.ConnectionFailed, idp.TLSFailed, idp.Timeout,
 			idp.BadStatus, idp.RedirectRefused, idp.TooLarge, idp.InvalidDocument, idp.IssuerMismatch, idp.NoUsableKeys,
+			v1alpha1.ClientSecretBasic, v1alpha1.ClientSecretPost, v1alpha1.PrivateKeyJWT,
 		},
+		"docs/opaque-tokens.md": {
+			idp.ResultActive, idp.ResultInactive, idp.ResultRefused, idp.EndpointUnknown, idp.Busy, idp.CircuitOpen, idp.AddressRefused,
+			idp.ConnectionFailed, idp.TLSFailed, idp.Timeout, idp.BadStatus, idp.RedirectRefused, idp.TooLarge, idp.InvalidDocument,
+		},
+		"docs/lookups.md": {idp.ResultFound, idp.ResultNotFound},
 	} {
 		text := readPage(t, page)
 		for _, w := range words {

@@ -121,6 +121,29 @@ func TestMistakesInMatchesAreRefused(t *testing.T) {
 	})
 }
 
+func TestMistakesInLookupsAreRefused(t *testing.T) {
+	lookup := func(text string) string { return open(`lookups: [{name: rights, ` + text + `}]`) }
+	http := func(text string) string { return lookup(`http: {url: "https://a/{claims.sub}", ` + text + `}`) }
+	refuse(t, v1alpha1.KindAuthPolicy, []mistake{
+		{"a lookup that is none", open(`lookups: [{name: rights}]`), "spec.lookups[0]", "exactly one of the fields in [userInfo http] must be set"},
+		{"a lookup that is two", lookup(`userInfo: {}, http: {url: "https://a/"}`), "spec.lookups[0]", "exactly one of the fields in"},
+		{"a lookup twice", open(`lookups: [{name: a, userInfo: {}}, {name: a, userInfo: {}}]`), "spec.lookups[1]", "Duplicate value"},
+		{"a name that no expression can read", open(`lookups: [{name: my-rights, userInfo: {}}]`), "spec.lookups[0].name", "must be a lower-case letter"},
+		{"too many lookups", open(`lookups: ` + many(9, "{name: a%d, userInfo: {}}")), "spec.lookups", "must have at most 8 items"},
+		{"a lookup over http", lookup(`http: {url: "http://a/"}`), "spec.lookups[0].http.url", "allowHTTP: true allows http"},
+		{"a lookup in a file", lookup(`http: {url: "file:///etc/passwd"}`), "spec.lookups[0].http.url", "must be a URL that begins with https:// or http://"},
+		{"an unknown method of a lookup", http(`method: PUT`), "spec.lookups[0].http.method", `supported values: "GET", "POST"`},
+		{"a body of a GET", http(`body: [{name: a, value: b}]`), "spec.lookups[0].http.body", "goes with method: POST"},
+		{"unknown credentials", http(`credentials: {type: Digest, secretRef: {name: a, key: b}}`), "spec.lookups[0].http.credentials.type", `supported values: "Bearer", "Basic"`},
+		{"credentials without a Secret", http(`credentials: {type: Bearer}`), "spec.lookups[0].http.credentials.secretRef", "Required value"},
+		{"half a certificate", http(`tls: {certificateSecretRef: {name: a, key: b}}`), "spec.lookups[0].http.tls", "certificateSecretRef and privateKeySecretRef go together"},
+		{"an empty TLS", http(`tls: {}`), "spec.lookups[0].http.tls", "should have at least 1 properties"},
+		{"an answer that is remembered for a day", lookup(`userInfo: {}, cacheTTL: 24h`), "spec.lookups[0].cacheTTL", "must be at most 1h"},
+		{"a lookup that takes a minute", lookup(`userInfo: {}, timeout: 1m`), "spec.lookups[0].timeout", "must be from 10ms to 5s"},
+		{"a lookup without limits", lookup(`userInfo: {}, maxPerSecond: 0`), "spec.lookups[0].maxPerSecond", "should be greater than or equal to 1"},
+	})
+}
+
 func TestMistakesInAnswersAreRefused(t *testing.T) {
 	refuse(t, v1alpha1.KindAuthPolicy, []mistake{
 		{"an upstream header without a source", open(`upstream: {headers: [{name: x-user}]}`), "spec.upstream.headers[0]", "say exactly one of claim and expression"},

@@ -1,0 +1,147 @@
+package token
+
+import (
+	"encoding/base64"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Introspection says how a provider is asked about tokens that are no JWT of its own (RFC 7662). It is data only; package
+// idp acts on it.
+type Introspection struct {
+	// Endpoint that is asked; "" stands for the one that the metadata of Issuer names.
+	Endpoint, Issuer string
+	// RootCAs is a PEM bundle of the authorities to trust; nil means the system's.
+	RootCAs []byte
+	// AllowHTTP permits URLs without TLS.
+	AllowHTTP bool
+	// ClientID of Sallyport at the provider. It proves itself with Key, or where that is nil with Secret: in the body where
+	// InBody is set, else in the Authorization header.
+	ClientID, Secret string
+	InBody           bool
+	Key              *ClientKey
+	// CacheTTL is how long an answer serves at most; 0 for no longer than those wait who asked together. Timeout bounds one
+	// question.
+	CacheTTL, Timeout time.Duration
+	// MaxConcurrent bounds the questions at a time, MaxPerSecond those in a second.
+	MaxConcurrent, MaxPerSecond int
+	// Interval is the time between two looks into the metadata, MinInterval the least time between two that fail.
+	Interval, MinInterval time.Duration
+}
+
+// Opaque returns the provider to ask about cred, which Verify has refused; nil where that refusal stands. A token that is
+// a JWS is asked about only where it names no issuer: one of a trusted provider is that provider's to verify, and one of
+// another is nobody's. Nor is an encrypted one asked about where a trusted provider decrypts. Of the trusted providers exactly one that introspects must look where the token stands: a token is
+// shown to none that could not have issued it.
+func Opaque(cred Credential, trusted []*Provider) *Provider {
+	var found *Provider
+	for _, p := range trusted {
+		if p.Introspection == nil || !p.reads(cred.Source) {
+			continue
+		}
+		if found != nil {
+			return nil
+		}
+		found = p
+	}
+	if found == nil || !isAccessToken(cred.Raw) || namesIssuer(cred.Raw) || anyDecrypts(trusted) && isEncrypted(cred.Raw) {
+		return nil
+	}
+	return found
+}
+
+// AskedBeside tells whether p and o would both be asked about an opaque token at some place: then nobody can say which.
+func (p *Provider) AskedBeside(o *Provider) bool {
+	return p.Introspection != nil && o.Introspection != nil && slices.ContainsFunc(p.Sources, o.reads)
+}
+
+// isAccessToken tells whether raw can be an access token: visible ASCII (RFC 6749 §A.12) without spaces, within the bound
+// of all tokens.
+func isAccessToken(raw string) bool {
+	return raw != "" && len(raw) <= maxTokenBytes && strings.IndexFunc(raw, func(r rune) bool { return r <= ' ' || r > '~' }) < 0
+}
+
+// namesIssuer tells whether raw is a JWS that names an issuer, or one of which nobody can say whether it does. A JWS is
+// three segments of base64url of which the first holds what begins like a JSON object.
+func namesIssuer(raw string) bool {
+	parts, err := splitCompact(raw)
+	if err != nil {
+		return false
+	}
+	header, err := base64.RawURLEncoding.DecodeString(parts.header)
+	if err != nil || !strings.HasPrefix(strings.TrimLeft(string(header), " \t\r\n"), "{") {
+		return false
+	}
+	payload, _, err := decodeObject(parts.payload, "payload")
+	if err != nil {
+		return true
+	}
+	_, named := payload["iss"]
+	return named
+}
+
+// NewIntrospected makes the identity that a provider's answer about a token proves at the time now (RFC 7662 §2.2). The
+// same is required of it as of the claims of a JWT, but for iss, which an answer may leave out: the provider itself has
+// said it. The error wraps ErrInactive where the token is none, ErrIntrospection where the answer is none, or what Verify's
+// would for such claims.
+func NewIntrospected(p *Provider, answer string, now time.Time) (*Identity, error) {
+	claims, err := parseObject(answer)
+	if err != nil {
+		return nil, fmt.Errorf("%w: the answer: %w", ErrIntrospection, err)
+	}
+	active, ok := claims["active"].(bool)
+	switch {
+	case !ok:
+		return nil, fmt.Errorf("%w: the answer does not say whether the token is active", ErrIntrospection)
+	case !active:
+		return nil, ErrInactive
+	case !isForAccess(claims, p.TokenTypes):
+		return nil, ErrTokenType
+	}
+	if _, there := claims["iss"]; !there {
+		claims["iss"] = p.Issuer
+	}
+	return prove(p, claims, p.acceptedType(), now)
+}
+
+// What servers say of an access token, in lower case, where they say of which kind a token is: token_type is that of RFC
+// 6749 §7.1, token_use and typ are habits of some.
+var (
+	accessTypes = []string{"bearer", "dpop", "access_token"}
+	accessUses  = []string{"access", "access_token"}
+)
+
+// isForAccess tells whether an answer is about an access token. Servers answer about refresh tokens as well, which must
+// open nothing.
+func isForAccess(claims Claims, types []string) bool {
+	for _, member := range []struct {
+		name   string
+		values []string
+	}{
+		{"token_type", accessTypes},
+		{"token_use", accessUses},
+		{"typ", append(slices.Clip(accessTypes), types...)},
+	} {
+		value, there := claims[member.name]
+		if !there {
+			continue
+		}
+		if s, ok := value.(string); !ok || !slices.Contains(member.values, mediaType(s)) {
+			return false
+		}
+	}
+	return true
+}
+
+// Check is what Verify does each time with an identity that it has verified before: it judges audience and times.
+func (id *Identity) Check(p *Provider, now time.Time) error {
+	if err := id.checkAudience(p); err != nil {
+		return err
+	}
+	return id.checkTimes(p, now)
+}
+
+// Weight is about what memory keeps alive for an identity, with its token and the text that its claims were read from.
+func Weight(raw, text string, id *Identity) int64 { return entryBytes(raw, text, id) }
