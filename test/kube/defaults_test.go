@@ -26,7 +26,7 @@ func TestDefaultsAreFilledIn(t *testing.T) {
 			`{hosts: [example.com], mode: Enforce, preflight: Refuse,
 			  identityProviders: [{kind: IdentityProvider, name: corp}],
 			  paths: {encodedSlash: Refuse, semicolon: Refuse}, upstream: {token: Forward},
-			  denied: {body: {type: ProblemJSON}, unauthenticated: {redirect: {url: "https://login.example.com", onlyFor: HTML}}},
+			  denied: {body: {type: ProblemJSON}, unauthenticated: {redirect: {url: "https://login.example.com", onlyFor: HTML, stepUp: Refuse}}},
 			  rules: [{name: r, access: Public, matches: [
 			    {methods: [GET]}, {path: {type: PathPrefix, value: /}}, {path: {type: Exact, value: /}},
 			    {headers: [{type: Exact, name: a, value: b}]}, {grpc: {service: a.B}}]}]}`},
