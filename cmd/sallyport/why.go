@@ -43,7 +43,7 @@ func why(r policy.Reason) string {
 		policy.ReasonKeysUnavailable:                "the keys of the provider could not be had",
 		policy.ReasonIntrospectionUnavailable:       "the provider could not be asked about the opaque token",
 		policy.ReasonLookupFailed:                   "what the rule looks up could not be had",
-		policy.ReasonOverloaded:                     "more requests are in flight than the server takes",
+		policy.ReasonOverloaded:                     "more requests are in flight than the server takes, or Envoy waits no longer for this one",
 		policy.ReasonInternalError:                  "the server met a fault of its own",
 	}[r]
 }

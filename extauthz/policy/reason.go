@@ -106,7 +106,7 @@ const (
 
 // Reasons of the server to refuse a request.
 const (
-	// ReasonOverloaded: more requests are in flight than the server takes.
+	// ReasonOverloaded: more requests are in flight than the server takes, or the proxy waits no longer for this one.
 	ReasonOverloaded Reason = "Overloaded"
 	// ReasonInternalError: the server met a fault of its own.
 	ReasonInternalError Reason = "InternalError"
