@@ -3,7 +3,6 @@ package extauthz
 import (
 	"math"
 	"slices"
-	"unicode/utf8"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/encoding/protowire"
@@ -50,7 +49,7 @@ func (e *encoder) end(at int) {
 }
 
 func (e *encoder) text(number protowire.Number, s string) {
-	e.bad = e.bad || !utf8.ValidString(s)
+	e.bad = e.bad || !validText(s)
 	e.out = protowire.AppendString(protowire.AppendTag(e.out, number, protowire.BytesType), s)
 }
 
@@ -109,7 +108,7 @@ func (e *encoder) metadata(number protowire.Number, d *policy.Decision, id strin
 	at := e.begin(number)
 	for _, m := range d.Metadata {
 		// Policy promises values that fit; another one is left out, as a claim is that the token lacks.
-		if fits(m.Value) && utf8.ValidString(m.Key) {
+		if fits(m.Value) && validText(m.Key) {
 			entry := e.key(m.Key)
 			e.value(2, m.Value)
 			e.end(entry)
@@ -145,13 +144,20 @@ func (e *encoder) key(name string) (at int) {
 
 // word writes an entry of a Struct's fields with a text, at once: every answer has some.
 func (e *encoder) word(name, value string) {
-	e.bad = e.bad || !utf8.ValidString(value)
-	text := 1 + protowire.SizeBytes(len(value))
-	e.out = append(e.out, 1<<3|byte(protowire.BytesType))
-	e.out = protowire.AppendVarint(e.out, uint64(1+protowire.SizeBytes(len(name))+1+protowire.SizeBytes(text)))
-	e.out = protowire.AppendString(append(e.out, 1<<3|byte(protowire.BytesType)), name)
-	e.out = protowire.AppendVarint(append(e.out, 2<<3|byte(protowire.BytesType)), uint64(text))
-	e.out = protowire.AppendString(append(e.out, 3<<3|byte(protowire.BytesType)), value)
+	const nameTag, valueTag, textTag = 1<<3 | byte(protowire.BytesType), 2<<3 | byte(protowire.BytesType), 3<<3 | byte(protowire.BytesType)
+	e.bad = e.bad || !validText(value)
+	if n := len(name) + len(value) + 6; n < 0x80 { // each length takes one byte
+		e.out = append(e.out, nameTag, byte(n), nameTag, byte(len(name)))
+		e.out = append(e.out, name...)
+		e.out = append(e.out, valueTag, byte(len(value)+2), textTag, byte(len(value)))
+		e.out = append(e.out, value...)
+		return
+	}
+	entry := e.key(name)
+	text := e.begin(2)
+	e.out = protowire.AppendString(append(e.out, textTag), value)
+	e.end(text)
+	e.end(entry)
 }
 
 // fits tells whether a Value can say v.
@@ -160,12 +166,12 @@ func fits(v any) bool {
 	case nil, bool, float64:
 		return true
 	case string:
-		return utf8.ValidString(v)
+		return validText(v)
 	case []any:
 		return !slices.ContainsFunc(v, func(e any) bool { return !fits(e) })
 	case map[string]any:
 		for name, e := range v {
-			if !utf8.ValidString(name) || !fits(e) {
+			if !validText(name) || !fits(e) {
 				return false
 			}
 		}

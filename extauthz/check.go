@@ -139,23 +139,45 @@ func (s *Server) answer(ctx context.Context, c *check) (out mem.Buffer, err erro
 	return out, nil
 }
 
-// usualAnswer is room for an answer, in bytes; a longer one grows. Below 1 KiB grpc-go would not take it back.
-const usualAnswer = 4 << 10
+// usualAnswer is room for an answer, in bytes; a longer one grows. What grpc-go takes back has more than 1 KiB.
+const usualAnswer = 2 << 10
+
+// mostAnswer is the largest room that is kept: one that was asked for by a long list of headers is not for the next.
+const mostAnswer = 16 << 10
+
+// answerPool keeps the memory of answers for other ones. Unlike those of grpc-go it does not clear what it hands out: of an
+// answer only what was written is sent.
+type answerPool struct{ rooms sync.Pool }
+
+var answers = &answerPool{sync.Pool{New: func() any {
+	room := make([]byte, 0, usualAnswer)
+	return &room
+}}}
+
+// Get implements mem.BufferPool; the room is empty.
+func (p *answerPool) Get(int) *[]byte { return p.rooms.Get().(*[]byte) }
+
+// Put implements mem.BufferPool.
+func (p *answerPool) Put(room *[]byte) {
+	if cap(*room) <= mostAnswer {
+		*room = (*room)[:0]
+		p.rooms.Put(room)
+	}
+}
 
 // written is the CheckResponse.
 func (c *check) written() mem.Buffer {
-	pool := mem.DefaultBufferPool()
-	room := pool.Get(usualAnswer)
-	e := encoder{out: (*room)[:0]}
+	room := answers.Get(0)
+	e := encoder{out: *room}
 	a := c.answered()
 	c.headers = a.headers
 	e.response(&a, &c.decision, c.id)
 	if *room = e.out; e.bad {
 		// It would not be read, and the request might pass.
-		pool.Put(room)
+		answers.Put(room)
 		return plainRefusal(policy.ReasonInternalError, c.id, c.grpc)
 	}
-	return mem.NewBuffer(room, pool)
+	return mem.NewBuffer(room, answers)
 }
 
 // plainRefusal refuses without anything of the request.

@@ -84,15 +84,6 @@ func lowerNames(h policy.Fields) policy.Fields {
 	return out
 }
 
-func hasUpper(s string) bool {
-	for i := range len(s) {
-		if 'A' <= s[i] && s[i] <= 'Z' {
-			return true
-		}
-	}
-	return false
-}
-
 // lowerName folds ASCII only: Unicode would make a k of the Kelvin sign.
 func lowerName(s string) string {
 	b := []byte(s)
@@ -141,7 +132,7 @@ func joinHeaders(raw []rawField, out policy.Fields) (_ policy.Fields, ok bool) {
 
 // coerce makes valid UTF-8 of b, as Envoy does: each byte that is part of no character becomes "!".
 func coerce(b string) string {
-	if utf8.ValidString(b) {
+	if validText(b) {
 		return b
 	}
 	out := make([]byte, 0, len(b))

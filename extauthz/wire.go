@@ -2,8 +2,6 @@ package extauthz
 
 import (
 	"errors"
-	"unicode/utf8"
-	"unsafe"
 
 	"google.golang.org/protobuf/encoding/protowire"
 
@@ -78,7 +76,7 @@ func (m *message) attributes(in *cursor) {
 		case c.is(1):
 			m.peerOf(&c, &m.source, &m.peer)
 		case c.is(2):
-			m.peerOf(&c, &m.destination, nil)
+			m.peerOf(&c, &m.destination, new(string)) // the address is of no use, but has to be one
 		case c.is(4):
 			m.request(&c)
 		case c.is(10):
@@ -88,12 +86,12 @@ func (m *message) attributes(in *cursor) {
 	in.bad = in.bad || c.bad
 }
 
-// peerOf reads one end of the connection; address is nil where nobody asks for it.
+// peerOf reads one end of the connection.
 func (m *message) peerOf(in *cursor, principal, address *string) {
 	c := in.inner()
 	for c.next() {
 		switch {
-		case c.is(1) && address != nil:
+		case c.is(1):
 			readAddress(&c, address)
 		case c.is(4):
 			*principal = c.text()
@@ -261,7 +259,7 @@ func (c *cursor) inner() cursor { return cursor{rest: c.value} }
 
 // text is that of the field.
 func (c *cursor) text() string {
-	if !utf8.Valid(c.value) {
+	if !validText(asText(c.value)) {
 		c.bad = true
 		return ""
 	}
@@ -270,6 +268,9 @@ func (c *cursor) text() string {
 
 // entry is into with the entry of a map of texts that the field holds.
 func (c *cursor) entry(into policy.Fields) policy.Fields {
+	if name, value, ok := usualEntry(c.value); ok && len(into) < maxRawFields {
+		return into.With(name, value)
+	}
 	var f policy.Field
 	e := c.inner()
 	for e.next() {
@@ -284,5 +285,23 @@ func (c *cursor) entry(into policy.Fields) policy.Fields {
 	return into.With(f.Name, f.Value)
 }
 
-// asText is b as a text that shares its memory.
-func asText(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
+// usualEntry reads an entry as nearly all are written: a name below 128 bytes, then a value below 16 KiB, and nothing else.
+func usualEntry(b []byte) (name, value string, ok bool) {
+	const nameTag, valueTag = 1<<3 | byte(protowire.BytesType), 2<<3 | byte(protowire.BytesType)
+	if len(b) < 4 || b[0] != nameTag || b[1] >= 0x80 {
+		return "", "", false
+	}
+	end := 2 + int(b[1])
+	if len(b) < end+2 || b[end] != valueTag {
+		return "", "", false
+	}
+	n, at := int(b[end+1]), end+2
+	if n >= 0x80 {
+		if len(b) < end+3 || b[end+2] >= 0x80 {
+			return "", "", false
+		}
+		n, at = n&0x7f|int(b[end+2])<<7, end+3
+	}
+	name, value = asText(b[2:end]), asText(b[at:])
+	return name, value, n == len(value) && validText(name) && validText(value)
+}
