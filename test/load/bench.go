@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -31,11 +32,13 @@ type bench struct {
 // subject is a server with its settings.
 type subject struct {
 	allowAll bool
+	bare     bool // of allowAll: it does not decode
 	estate   estate
 	flags    string // of serve, with spaces between
 	tls      bool
 	unix     bool   // listens on a Unix socket
 	scraped  bool   // its metrics are fetched each second
+	binary   string // another Sallyport than the one that is measured; "": that one
 	alone    string // a subject of another name is another process
 }
 
@@ -70,7 +73,7 @@ func (b *bench) start(ctx context.Context, of subject) (*server, error) {
 		address = unixScheme + filepath.Join(b.dir, fmt.Sprintf("grpc-%d.sock", len(b.servers)))
 	}
 	if of.allowAll {
-		return startAllowAll(ctx, b.allowall, address, b.serverCPUs)
+		return startAllowAll(ctx, b.allowall, address, of.bare, b.serverCPUs)
 	}
 	dir := filepath.Join(b.dir, fmt.Sprintf("policies-%d", len(b.servers)))
 	if err := of.estate.write(dir, b.minter.jwks()); err != nil {
@@ -80,7 +83,7 @@ func (b *bench) start(ctx context.Context, of subject) (*server, error) {
 	if of.tls {
 		args = append(args, "--tls-cert-file", b.certificate.chainFile, "--tls-key-file", b.certificate.keyFile)
 	}
-	return startSallyport(ctx, b.sallyport, dir, address, b.serverCPUs, args...)
+	return startSallyport(ctx, cmp.Or(of.binary, b.sallyport), dir, address, b.serverCPUs, args...)
 }
 
 // workload is the one for estate and tokens; it is made if need be, on all cores.

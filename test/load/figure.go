@@ -25,30 +25,34 @@ type figure struct {
 // comparison is what came of a figure: costs in microseconds by Check, and the ratios of rounds that followed each other.
 type comparison struct {
 	of, against, ratios []float64
+	// bare are the costs of grpc-go alone, where against is allow-all.
+	bare []float64
 }
 
-// compare runs rounds of both in turns, A B A B, after a warm-up of both.
+// compare runs rounds of both in turns, A B A B, after a warm-up of both. Where against is allow-all, a round of the bare
+// one follows each of it.
 func (b *bench) compare(ctx context.Context, f figure) (_ *comparison, err error) {
-	of, against, err := b.drivers(ctx, f)
+	c := &comparison{}
+	turns, err := b.turns(ctx, f, c)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", f.name, err)
 	}
-	defer func() { err = errors.Join(err, of.close(), against.close()) }()
-	for _, d := range []*driver{of, against} {
-		if err := d.warm(b.warmUp()); err != nil {
+	defer func() {
+		for _, turn := range turns {
+			err = errors.Join(err, turn.d.close())
+		}
+	}()
+	for _, turn := range turns {
+		if err := turn.d.warm(b.warmUp()); err != nil {
 			return nil, fmt.Errorf("%s: %w", f.name, err)
 		}
 	}
 	if f.of.scraped {
-		stop := scrape(ctx, of.server)
+		stop := scrape(ctx, turns[0].d.server)
 		defer func() { err = errors.Join(err, stop()) }()
 	}
-	c := &comparison{}
 	for range b.rounds {
-		for _, turn := range []struct {
-			d     *driver
-			costs *[]float64
-		}{{of, &c.of}, {against, &c.against}} {
+		for _, turn := range turns {
 			r := &round{inFlight: f.inFlight, length: b.length}
 			if f.once {
 				r.length, r.checks = 0, int64(f.tokens)
@@ -62,6 +66,31 @@ func (b *bench) compare(ctx context.Context, f figure) (_ *comparison, err error
 	}
 	c.ratios = adjacent(c.of, c.against)
 	return c, nil
+}
+
+// turn is the server whose round is next, and where its costs go.
+type turn struct {
+	d     *driver
+	costs *[]float64
+}
+
+// turns are those of each round of f, that of f.of first.
+func (b *bench) turns(ctx context.Context, f figure, c *comparison) ([]turn, error) {
+	of, against, err := b.drivers(ctx, f)
+	if err != nil {
+		return nil, err
+	}
+	turns := []turn{{of, &c.of}, {against, &c.against}}
+	if !f.against.allowAll {
+		return turns, nil
+	}
+	bare := f.against
+	bare.bare = true
+	d, err := b.driver(ctx, bare, against.work, f.connections)
+	if err != nil {
+		return nil, errors.Join(err, of.close(), against.close())
+	}
+	return append(turns, turn{d, &c.bare}), nil
 }
 
 // drivers are those of the two servers of f.
@@ -80,7 +109,7 @@ func (b *bench) drivers(ctx context.Context, f figure) (of, against *driver, err
 	if f.plainTokens > 0 {
 		tokens = f.plainTokens
 	}
-	if !f.against.allowAll {
+	if !f.against.allowAll && !f.once {
 		work, err = b.workload(f.against.estate, tokens, false)
 	}
 	if err == nil {

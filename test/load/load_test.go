@@ -48,7 +48,7 @@ func newTestBench(t *testing.T) *bench {
 // wrong, and that the accounts of both servers yield a number.
 func TestFigures(t *testing.T) {
 	b := newTestBench(t)
-	for _, f := range figures(sizes{tokens: 100, cold: 200, hosts: 300}) {
+	for _, f := range figures(sizes{tokens: 100, cold: 200, hosts: 300}, "") {
 		c, err := b.compare(context.Background(), f)
 		if err != nil {
 			t.Fatal(err)

@@ -25,6 +25,7 @@ func main() {
 // options are the flags.
 type options struct {
 	sallyport, allowall string
+	before              string
 	envoy               string
 	rounds              int
 	length              time.Duration
@@ -44,6 +45,7 @@ func parse(args []string) (*options, error) {
 	flags := flag.NewFlagSet("load", flag.ContinueOnError)
 	flags.StringVar(&o.sallyport, "sallyport", "bin/sallyport", "the Sallyport to measure")
 	flags.StringVar(&o.allowall, "allowall", "bin/allowall", "the server to hold it against")
+	flags.StringVar(&o.before, "before", "", "hold the lines with gates against this other Sallyport in place of allow-all, to see what a change does")
 	flags.StringVar(&o.envoy, "envoy", "", "measure behind this Envoy, with both of them, and beside Envoy's own filters")
 	flags.IntVar(&o.rounds, "rounds", 12, "rounds of each server")
 	flags.DurationVar(&o.length, "length", 500*time.Millisecond, "how long a round is")
@@ -100,7 +102,7 @@ func run(ctx context.Context, args []string) (err error) {
 // measure prints the table.
 func (b *bench) measure(ctx context.Context, o *options, size sizes) error {
 	var list []figure
-	for _, f := range figures(size) {
+	for _, f := range figures(size, o.before) {
 		if strings.Contains(f.name, o.only) {
 			list = append(list, f)
 		}

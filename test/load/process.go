@@ -45,11 +45,11 @@ func startSallyport(ctx context.Context, bin, dir, address string, cpus []int, a
 	})
 }
 
-// startAllowAll runs the server that looks at nothing, at address; "": on a free port.
-func startAllowAll(ctx context.Context, bin, address string, cpus []int) (*server, error) {
+// startAllowAll runs the server that looks at nothing, at address; "": on a free port. bare: it does not even decode.
+func startAllowAll(ctx context.Context, bin, address string, bare bool, cpus []int) (*server, error) {
 	return start(ctx, "allowall", cpus, func(s *server) ([]string, error) {
 		s.address = cmp.Or(address, s.address)
-		return []string{bin, "-address", s.address}, nil
+		return []string{bin, "-address", s.address, fmt.Sprintf("-bare=%t", bare)}, nil
 	})
 }
 
