@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -152,6 +153,10 @@ func TestTwoReplicasHandOver(t *testing.T) {
 	if second.cluster.Leading() {
 		t.Error("both lead")
 	}
+	c.apply(t, ns, publicPolicy("steady", "steady."+host))
+	steady := policyNamed(ns, "steady")
+	c.waitCondition(t, steady, "Programmed", "Programmed")
+	version, said := steady.ResourceVersion, steady.Status
 
 	// Somebody takes the Lease away: the first goes on to serve, and only does not write.
 	lease := &coordinationv1.Lease{}
@@ -185,6 +190,14 @@ func TestTwoReplicasHandOver(t *testing.T) {
 	c.apply(t, ns, publicPolicy("shop", host))
 	other.waitAsk(t, c, "https://"+host+"/", "Public")
 	c.waitCondition(t, policyNamed(ns, "shop"), "Programmed", "Programmed")
+
+	// Whoever leads says the same of what nobody edited, so that it stands there since when it is so.
+	if err := c.client.Get(t.Context(), client.ObjectKeyFromObject(steady), steady); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(said, steady.Status); diff != "" || steady.ResourceVersion != version {
+		t.Errorf("resourceVersion was %s, is %s; status (-before +after the hand-over):\n%s", version, steady.ResourceVersion, diff)
+	}
 }
 
 func TestOutageOfTheAPIServerChangesNoVerdict(t *testing.T) {
