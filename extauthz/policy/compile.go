@@ -46,6 +46,7 @@ func (c *Compiler) Compile(objs Objects, opts Options) (*Snapshot, Report) {
 	attached := attach(policies, &objs)
 	s.indexServices(attached)
 	s.indexGateways(attached, &objs)
+	attached.sortProblems()
 	for _, p := range providers {
 		if p.token != nil {
 			s.providers = append(s.providers, p.token)

@@ -52,8 +52,9 @@ type policy struct {
 	hosts []string
 	// ancestors are its targets, with what became of them.
 	ancestors []ancestor
-	// problems of joined, and of what the policy shares with others.
+	// problems of joined, and of what the policy shares with others; early are those that were known before its targets.
 	problems problems
+	early    int
 	// kept is what the Compiler has kept of it, and will keep.
 	kept *keptPolicy
 }
