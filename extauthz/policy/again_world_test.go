@@ -58,6 +58,9 @@ func (w *world) put(name, doc string) {
 	if len(objs.AuthPolicies) > 0 {
 		p := objs.AuthPolicies[0]
 		p.CreationTimestamp = metav1.NewTime(time.Date(2000+w.rng.IntN(5), 1, 1, 0, 0, 0, 0, time.UTC))
+		if before := w.decoded[name].AuthPolicies; len(before) > 0 && w.chance(80) {
+			p.CreationTimestamp = before[0].CreationTimestamp // edited, and not made anew
+		}
 		ref := ObjectRef{"AuthPolicy", p.Namespace, p.Name}
 		delete(w.unread, ref)
 		if w.chance(5) {
