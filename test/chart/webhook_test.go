@@ -92,9 +92,8 @@ func startReviewed(t *testing.T, values string) *reviewed {
 	t.Helper()
 	sallyport(t) // skips where it is not there
 	c := &reviewed{cluster: startCluster(t), warned: new(warnings)}
-	for _, kind := range []string{"Issuer", "Certificate"} {
-		c.defineForCertManager(t, kind)
-	}
+	c.define(t, "cert-manager.io", "v1", "Issuer")
+	c.define(t, "cert-manager.io", "v1", "Certificate")
 	c.helm(t, "install", "sallyport", chartDir, "--create-namespace", "--set="+values)
 	config, err := clientcmd.BuildConfigFromFlags("", c.kubeconfig)
 	if err != nil {
@@ -108,18 +107,17 @@ func startReviewed(t *testing.T, values string) *reviewed {
 	return c
 }
 
-// defineForCertManager stands in for one of cert-manager's definitions, which test/wiring holds the objects against.
-func (c *reviewed) defineForCertManager(t *testing.T, kind string) {
+// define stands in for a definition of others, which test/wiring holds the objects against.
+func (c cluster) define(t *testing.T, group, version, kind string) {
 	t.Helper()
 	singular := strings.ToLower(kind)
-	open := true
 	err := c.Create(t.Context(), &apiextensionsv1.CustomResourceDefinition{
-		ObjectMeta: metav1.ObjectMeta{Name: singular + "s.cert-manager.io"},
+		ObjectMeta: metav1.ObjectMeta{Name: singular + "s." + group},
 		Spec: apiextensionsv1.CustomResourceDefinitionSpec{
-			Group: "cert-manager.io", Scope: apiextensionsv1.NamespaceScoped,
+			Group: group, Scope: apiextensionsv1.NamespaceScoped,
 			Names: apiextensionsv1.CustomResourceDefinitionNames{Kind: kind, Plural: singular + "s", Singular: singular, ListKind: kind + "List"},
-			Versions: []apiextensionsv1.CustomResourceDefinitionVersion{{Name: "v1", Served: true, Storage: true, Schema: &apiextensionsv1.CustomResourceValidation{
-				OpenAPIV3Schema: &apiextensionsv1.JSONSchemaProps{Type: "object", XPreserveUnknownFields: &open},
+			Versions: []apiextensionsv1.CustomResourceDefinitionVersion{{Name: version, Served: true, Storage: true, Schema: &apiextensionsv1.CustomResourceValidation{
+				OpenAPIV3Schema: &apiextensionsv1.JSONSchemaProps{Type: "object", XPreserveUnknownFields: new(true)},
 			}}},
 		},
 	})
@@ -128,7 +126,7 @@ func (c *reviewed) defineForCertManager(t *testing.T, kind string) {
 	}
 	eventually(t, kind+" is served", func() bool {
 		list := &unstructured.UnstructuredList{}
-		list.SetGroupVersionKind(schema.GroupVersionKind{Group: "cert-manager.io", Version: "v1", Kind: kind + "List"})
+		list.SetGroupVersionKind(schema.GroupVersionKind{Group: group, Version: version, Kind: kind + "List"})
 		return c.List(t.Context(), list) == nil
 	})
 }
