@@ -81,7 +81,7 @@ func gatewayCRDs(t *testing.T) envtest.CRDInstallOptions {
 func TestGatewayAPIThatIsInstalledLater(t *testing.T) {
 	c := startCluster(t)
 	ns := c.namespace(t)
-	startReplica(t, c, ns, nil)
+	r := startReplica(t, c, ns, nil)
 	c.apply(t, ns, `apiVersion: sallyport.dev/v1alpha1
 kind: AuthPolicy
 metadata: {name: shop}
@@ -92,6 +92,7 @@ spec:
 	p := policyNamed(ns, "shop")
 	for range 2 {
 		c.waitCondition(t, p, "ResolvedRefs", "RefNotFound")
+		r.waitAsk(t, c, "https://shop.example.com/", "NoPolicy")
 		crds, err := envtest.InstallCRDs(c.config, gatewayCRDs(t))
 		if err != nil {
 			t.Fatal(err)
@@ -112,6 +113,7 @@ spec:
   rules: [{matches: [{path: {value: /}}]}]
 `)
 		c.waitCondition(t, p, "ResolvedRefs", "ResolvedRefs")
+		r.waitAsk(t, c, "https://shop.example.com/", "Public")
 		if len(p.Status.Ancestors) != 1 || p.Status.Ancestors[0].ControllerName != controller.ControllerName {
 			t.Errorf("ancestors are %+v", p.Status.Ancestors)
 		}
@@ -230,6 +232,7 @@ func TestOutageOfTheAPIServerChangesNoVerdict(t *testing.T) {
 		}
 	}()
 	c.crashAPIServer(t)
+	late := startReplica(t, c, ns, nil) // a pod that starts meanwhile
 	asked.Store(0)
 	c.waitUntil(t, "requests during the outage, and the last contact to grow old", func(context.Context) error {
 		contact := r.metric(t, "sallyport_cluster_contact_timestamp_seconds")
@@ -239,9 +242,15 @@ func TestOutageOfTheAPIServerChangesNoVerdict(t *testing.T) {
 		}
 		return nil
 	})
+	if late.snapshot.Load() != nil {
+		t.Error("a replica that has seen nothing has a snapshot")
+	}
 	c.startAPIServer(t)
 	c.apply(t, ns, publicPolicy("later", "later.example.com"))
 	r.waitAsk(t, c, "https://later.example.com/", "Public")
+	for url, reason := range want {
+		late.waitAsk(t, c, url, reason)
+	}
 	close(stop)
 	<-done
 	if wrong.Load() > 0 {
