@@ -51,9 +51,9 @@ type statusWriter struct {
 
 // written is one write: what the object was like before, and what it is like since.
 type written struct {
-	uid    types.UID
-	before string // resourceVersion
-	status observed
+	uid           types.UID
+	before, since string // resourceVersions
+	status        observed
 }
 
 func newStatusWriter(c *Cluster, to client.Client) *statusWriter {
@@ -117,11 +117,12 @@ type pending struct {
 	report *policy.ObjectReport
 }
 
-// change is what is to be written of one object.
+// change is what is to be written of one object, where that is still of a version.
 type change struct {
-	object declaredObject
-	ref    policy.ObjectRef
-	to     observed
+	object  declaredObject
+	ref     policy.ObjectRef
+	version string
+	to      observed
 }
 
 // pass writes the status of every object that has not what it should. What was edited is urgent: its author may be
@@ -213,7 +214,7 @@ func (w *statusWriter) change(u pending, providers map[string]*token.Provider) *
 	now := metav1.NewTime(w.cluster.config.Now().Truncate(time.Second))
 	to := wantedStatus(is, u.report, keys, u.object.GetGeneration(), now)
 	if !sameStatus(is, &to) {
-		return &change{u.object, ref, to}
+		return &change{u.object, ref, w.versionOf(ref, u.object), to}
 	}
 	if keys == nil && is == u.object.status() {
 		w.settled[u.report] = u.object
@@ -229,6 +230,14 @@ func (w *statusWriter) statusOf(ref policy.ObjectRef, current declaredObject) *o
 	}
 	delete(w.written, ref)
 	return current.status()
+}
+
+// versionOf is the version of an object that has that status.
+func (w *statusWriter) versionOf(ref policy.ObjectRef, current declaredObject) string {
+	if last, known := w.written[ref]; known { // else statusOf has forgotten it
+		return last.since
+	}
+	return current.GetResourceVersion()
 }
 
 func decodedByRef(l *Listing) map[policy.ObjectRef]metav1.Object {
@@ -249,9 +258,11 @@ func (c *Cluster) declared(ref policy.ObjectRef) declaredObject {
 	return d
 }
 
-// write writes one status. That the object has gone, or is another one by now, is no error.
+// write writes one status. That the object has gone, or is another one by now, is no error: the informer will say so. The
+// status is made of what the informer held, and a new leader's may be behind what the one before has written; it would
+// lose since when a condition is what it is.
 func (w *statusWriter) write(ctx context.Context, ch change) error {
-	data, err := statusPatch(ch.object.GetUID(), ch.ref.Kind, &ch.to)
+	data, err := statusPatch(ch.object.GetUID(), ch.version, ch.ref.Kind, &ch.to)
 	if err != nil {
 		return err
 	}
@@ -270,7 +281,7 @@ func (w *statusWriter) write(ctx context.Context, ch change) error {
 	}
 	w.cluster.metrics.answered()
 	if version != ch.object.GetResourceVersion() {
-		w.written[ch.ref] = written{ch.object.GetUID(), ch.object.GetResourceVersion(), ch.to}
+		w.written[ch.ref] = written{ch.object.GetUID(), ch.object.GetResourceVersion(), version, ch.to}
 	}
 	w.events.tell(ch)
 	return nil

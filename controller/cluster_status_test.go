@@ -2,9 +2,12 @@ package controller
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sallyport/sallyport/api/v1alpha1"
@@ -59,6 +62,50 @@ func TestStatusOfWhatWasEditedGoesFirst(t *testing.T) {
 	if got := fmt.Sprint(order); got != "[shop/e shop/d shop/b shop/c]" {
 		t.Errorf("written: %s", got)
 	}
+}
+
+// TestStatusOfALeaderThatIsBehind shows that a leader writes over nothing that it has not seen, so that a condition keeps
+// the time since when it is so; and that it goes on from what it wrote itself.
+func TestStatusOfALeaderThatIsBehind(t *testing.T) {
+	var writes []string
+	var fault error
+	c, s := writerOf(t, &writes, &fault)
+	put := func(version, spec string, generation int64) {
+		t.Helper()
+		d := declaredPolicy(t, "shop", spec)
+		d.ResourceVersion, d.Generation = version, generation
+		s.put(d)
+		if err := c.publisher.Publish(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	pass := func(want ...string) {
+		t.Helper()
+		writes = nil
+		if err := c.status.pass(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		for i, w := range writes {
+			_, version, _ := strings.Cut(w, `"resourceVersion":"`)
+			writes[i], _, _ = strings.Cut(version, `"`)
+		}
+		if !slices.Equal(writes, want) {
+			t.Errorf("written to the versions %q, want %q", writes, want)
+		}
+	}
+	// The leader before has written already: the API server refuses, and nothing is taken for written.
+	put("7", fmt.Sprintf(publicSpec, "a"), 1)
+	fault = apierrors.NewConflict(schema.GroupResource{}, "shop", nil)
+	pass("7")
+	fault = nil
+	pass("7") // which is version 2 since, as the writes of this test always are
+	// An edit comes by itself before the informer has seen the write.
+	c.status.written[policy.ObjectRef{Kind: v1alpha1.KindAuthPolicy, Namespace: "shop", Name: "shop"}] = written{uid: "shop", before: "8", since: "9"}
+	put("8", fmt.Sprintf(publicSpec, "b"), 2)
+	pass("9")
+	// And then it has.
+	put("10", fmt.Sprintf(publicSpec, "c"), 3)
+	pass("10")
 }
 
 // TestStatusSettles shows that what was found right is not looked at again until its object, or what is said of it, is

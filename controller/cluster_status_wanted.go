@@ -149,8 +149,8 @@ func sameStatus(is, to *observed) bool {
 }
 
 // statusPatch is a merge patch (RFC 7386) that makes the status of the object with that UID, and of no later one of the
-// same name, what it should be.
-func statusPatch(uid types.UID, kind string, to *observed) ([]byte, error) {
+// same name, what it should be, where it is still of that version.
+func statusPatch(uid types.UID, version, kind string, to *observed) ([]byte, error) {
 	all, err := stdjson.Marshal(to)
 	if err != nil {
 		return nil, fmt.Errorf("writing status: %w", err)
@@ -164,5 +164,5 @@ func statusPatch(uid types.UID, kind string, to *observed) ([]byte, error) {
 		fields = []string{"conditions", "ancestors", "hosts", "rules"}
 	}
 	maps.DeleteFunc(status, func(name string, _ stdjson.RawMessage) bool { return !slices.Contains(fields, name) })
-	return stdjson.Marshal(map[string]any{"metadata": map[string]any{"uid": uid}, "status": status})
+	return stdjson.Marshal(map[string]any{"metadata": map[string]any{"uid": uid, "resourceVersion": version}, "status": status})
 }

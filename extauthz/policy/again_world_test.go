@@ -58,6 +58,9 @@ func (w *world) put(name, doc string) {
 	if len(objs.AuthPolicies) > 0 {
 		p := objs.AuthPolicies[0]
 		p.CreationTimestamp = metav1.NewTime(time.Date(2000+w.rng.IntN(5), 1, 1, 0, 0, 0, 0, time.UTC))
+		if before := w.decoded[name].AuthPolicies; len(before) > 0 && w.chance(80) {
+			p.CreationTimestamp = before[0].CreationTimestamp // edited, and not made anew
+		}
 		ref := ObjectRef{"AuthPolicy", p.Namespace, p.Name}
 		delete(w.unread, ref)
 		if w.chance(5) {
@@ -121,8 +124,10 @@ func (w *world) policy() string {
 		}
 		fmt.Fprintf(&b, "  hosts: [%s]\n", strings.Join(hosts, ", "))
 	} else {
-		fmt.Fprintf(&b, "  targetRefs: [%s]\n", w.of("{kind: Service, name: s0}", "{kind: Service, name: s1}", "{kind: Gateway, name: g}",
-			"{kind: Gateway, name: g, sectionName: web}", "{kind: HTTPRoute, name: r}", "{kind: HTTPRoute, name: r, sectionName: one}", "{kind: GRPCRoute, name: r}"))
+		targets := []string{"{kind: Service, name: s0}", "{kind: Service, name: s1}", "{kind: Gateway, name: g}",
+			"{kind: Gateway, name: g, sectionName: web}", "{kind: HTTPRoute, name: r}", "{kind: HTTPRoute, name: r, sectionName: one}", "{kind: GRPCRoute, name: r}"}
+		w.rng.Shuffle(len(targets), func(i, j int) { targets[i], targets[j] = targets[j], targets[i] })
+		fmt.Fprintf(&b, "  targetRefs: [%s]\n", strings.Join(targets[:1+w.rng.IntN(2)], ", "))
 	}
 	for _, line := range []string{"mode: DryRun", "preflight: Allow", "paths: {encodedSlash: Keep}", "paths: {semicolon: Strip}", "denied: {status: 404}",
 		"upstream: {headers: [{name: x-user, claim: sub}]}", "upstream: {token: Remove, headers: [{name: x-host, claim: sub}]}",

@@ -24,6 +24,9 @@ type Compiler struct {
 	tokens    map[string]*token.Provider // of providers, by name
 	policies  map[*v1alpha1.AuthPolicy]*keptPolicy
 	order     []*keptPolicy // by namespace and name
+	granted   keptGrants
+	owned     *ownership // nil, as indexed, where there is nothing to take over
+	indexed   *index
 }
 
 // Compile makes a snapshot of the objects, and a report of what is wrong with them. It is total: what does not compile
@@ -35,16 +38,15 @@ func (c *Compiler) Compile(objs Objects, opts Options) (*Snapshot, Report) {
 	policies := c.compilePolicies(&objs, newDirectory(providers, refs))
 	var granted *grants
 	if opts.HostGrants {
-		granted = newGrants(objs.Namespaces)
-		granted.apply(policies)
-	} else {
-		ownHosts(policies)
+		granted = c.granted.take(objs.Namespaces)
 	}
+	sameHosts := c.own(policies, granted)
 	s := &Snapshot{opts: opts, identity: identityHeaders(joinedOf(policies)), stats: countStats(policies, providers)}
-	s.index(policies, granted)
+	c.index(s, policies, granted, sameHosts)
 	attached := attach(policies, &objs)
 	s.indexServices(attached)
 	s.indexGateways(attached, &objs)
+	attached.sortProblems()
 	for _, p := range providers {
 		if p.token != nil {
 			s.providers = append(s.providers, p.token)
@@ -62,7 +64,7 @@ func (c *Compiler) begin(opts Options) {
 		c.env = newEnvironment()
 	}
 	if c.opts != opts || c.policies == nil {
-		c.opts, c.providers, c.order = opts, nil, nil
+		c.opts, c.providers, c.order, c.owned, c.indexed = opts, nil, nil, nil, nil
 		c.policies = map[*v1alpha1.AuthPolicy]*keptPolicy{}
 	}
 	c.turn++

@@ -47,6 +47,23 @@ type draft struct {
 	problems  problems
 }
 
+// enforces tells whether anything of the policy can refuse.
+func (d *draft) enforces() bool {
+	return !d.dryRun || slices.ContainsFunc(d.rules, func(r *ruleDraft) bool { return !r.dryRun })
+}
+
+// trial tells how much of the policy is tried out only: 0 nothing as a whole, 1 what its rules do not enforce
+// themselves, 2 everything.
+func (d *draft) trial() int {
+	switch {
+	case !d.dryRun:
+		return 0
+	case d.enforces():
+		return 1
+	}
+	return 2
+}
+
 // hostClaim is one entry of spec.hosts.
 type hostClaim struct {
 	host string

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -55,6 +56,22 @@ func (x *hostIndex) set(host string, t hostTables) {
 		}
 		x.exact[host] = t
 	}
+}
+
+// named are the tables of just that host or wildcard.
+func (x *hostIndex) named(host string) hostTables {
+	switch {
+	case host == "*":
+		return x.any
+	case strings.HasPrefix(host, "*."):
+		return x.wild[host[1:]]
+	}
+	return x.exact[host]
+}
+
+// clone is an index that can be written.
+func (x *hostIndex) clone() hostIndex {
+	return hostIndex{maps.Clone(x.exact), maps.Clone(x.wild), x.any}
 }
 
 // lookup returns the table for a host of a request, or nil. Without all, hosts whose policies are all DryRun do not

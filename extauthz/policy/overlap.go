@@ -2,7 +2,6 @@ package policy
 
 import (
 	"fmt"
-	"slices"
 
 	"github.com/sallyport/sallyport/api/v1alpha1"
 )
@@ -44,10 +43,12 @@ func findOverlaps(t *table) (out [][2]entry) {
 	return out
 }
 
-// reportOverlap warns the policy of e, which is among policies, that e overlaps o.
-func reportOverlap(host string, policies []*policy, e, o entry) {
-	i := slices.IndexFunc(policies, func(p *policy) bool { return p.joined == e.rule.policy })
-	policies[i].problems.warn(e.rule.at, v1alpha1.ReasonOverlap,
+// reportOverlap warns p, where e is a rule of it, that e overlaps o.
+func reportOverlap(told *problems, host string, p *joined, e, o entry) {
+	if e.rule.policy != p {
+		return
+	}
+	told.warn(e.rule.at, v1alpha1.ReasonOverlap,
 		fmt.Sprintf("on host %q, %s overlaps %s of rule %q (policy %s), and neither is more specific: requests to both must satisfy both", host, &e.match.pattern, &o.match.pattern, o.rule.name, o.rule.policy.name))
 }
 

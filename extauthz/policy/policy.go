@@ -52,12 +52,11 @@ type policy struct {
 	hosts []string
 	// ancestors are its targets, with what became of them.
 	ancestors []ancestor
-	// problems of joined, and of what the policy shares with others.
+	// problems of joined, and of what the policy shares with others; early are those that were known before its targets.
 	problems problems
+	early    int
 	// kept is what the Compiler has kept of it, and will keep.
 	kept *keptPolicy
-	// toldAlone: what is wrong with the hosts that it has alone is among the problems.
-	toldAlone bool
 }
 
 // allRules are the rules of the policy, and before them those that nobody wrote.
@@ -73,23 +72,6 @@ func (p *joined) allRules() []*rule {
 func (p *joined) compare(o *joined) int { return compareRefs(p.ref, o.ref) }
 
 func (p *policy) compare(o *policy) int { return p.joined.compare(o.joined) }
-
-// enforces tells whether anything of the policy can refuse.
-func (p *joined) enforces() bool {
-	return !p.draft.dryRun || slices.ContainsFunc(p.rules, func(r *rule) bool { return !r.dryRun })
-}
-
-// trial tells how much of the policy is tried out only: 0 nothing as a whole, 1 what its rules do not enforce
-// themselves, 2 everything.
-func (p *joined) trial() int {
-	switch {
-	case !p.draft.dryRun:
-		return 0
-	case p.enforces():
-		return 1
-	}
-	return 2
-}
 
 // rule is a rule in a snapshot.
 type rule struct {

@@ -21,6 +21,19 @@ func (p *problems) shared() problems {
 	return problems{list: slices.Clip(p.list), errors: p.errors}
 }
 
+// take adds problems that were collected elsewhere.
+func (p *problems) take(list []Problem) {
+	p.list = append(p.list, list...)
+	for i := range list {
+		if list[i].Severity == SeverityError {
+			p.errors++
+		}
+	}
+}
+
+// since are the problems that were added to p, which is before with more.
+func (p *problems) since(before *problems) []Problem { return slices.Clip(p.list[len(before.list):]) }
+
 func (p *problems) add(at *field.Path, severity Severity, reason, message string) {
 	where := ""
 	if at != nil {

@@ -17,9 +17,14 @@ import (
 //	joined           its draft, what its references lead to,             the pointers of these are, and the bytes
 //	                 the keys that its lookups read                      are, the same
 //	tables           an ordered list of joined policies                  the list holds the same pointers
+//	grants           the annotations of Namespaces                       these say the same
+//	ownership        who names which host, how old it is, how much of    these are, and the pointer of the grants
+//	                 it is tried out; grants                             is, the same
+//	index            the ownership, the joined policies                  the ownership was taken over; hosts of policies
+//	                                                                     of which the pointer differs are set anew
 //	object report    a joined policy, its hosts, targets and problems    the pointer is, and these are, the same
 //
-// What policies have to do with each other, such as who owns a host and who stands in which list, is worked out anew in
+// What else policies have to do with each other, such as who stands in the list of which route, is worked out anew in
 // every compile.
 
 // keptPolicy is what a Compiler keeps of one policy. No snapshot holds one.

@@ -48,52 +48,6 @@ func (s *Snapshot) DryRun() bool { return s.opts.DryRun }
 // to take out of a request of which nothing else is known, where it must pass. The slice belongs to the snapshot.
 func (s *Snapshot) IdentityHeaders() []string { return s.identity }
 
-// index builds the tables of all hosts. policies are in order, and get the problems of hosts that they share. granted is
-// nil where nothing is granted.
-func (s *Snapshot) index(policies []*policy, granted *grants) {
-	byHost := make(map[string][]*policy, len(policies))
-	hosts := make([]string, 0, len(policies))
-	sizes := map[string]int{}
-	for i, p := range policies {
-		for _, h := range p.hosts {
-			if list := byHost[h]; list != nil {
-				byHost[h] = append(list, p)
-				continue
-			}
-			byHost[h] = policies[i : i+1 : i+1]
-			hosts = append(hosts, h)
-			sizes[p.ref.Namespace]++
-		}
-	}
-	s.granted = granted
-	s.hosts.exact = make(map[string]hostTables, len(hosts))
-	s.namespaces = make(map[string]*hostIndex, len(sizes))
-	for ns, n := range sizes {
-		s.namespaces[ns] = &hostIndex{exact: make(map[string]hostTables, n)}
-	}
-	for _, h := range hosts {
-		list := byHost[h]
-		t := newHostTables(list)
-		if alone := len(list) == 1; !alone || !list[0].toldAlone { // it is the same on each of them
-			reportHost(h, list, t.all)
-			list[0].toldAlone = list[0].toldAlone || alone
-		}
-		t.namespace, t.reserved = list[0].ref.Namespace, granted.reserves(h)
-		s.set(h, t)
-	}
-	for h, owner := range granted.exact() {
-		if byHost[h] == nil {
-			s.hosts.set(h, hostTables{namespace: owner, reserved: true})
-		}
-	}
-	s.stats.Hosts = len(hosts)
-}
-
-func (s *Snapshot) set(host string, t hostTables) {
-	s.hosts.set(host, t)
-	s.namespaces[t.namespace].set(host, t)
-}
-
 // Lookup says where req lands. It is pure; req is written, and belongs to the landing.
 func (s *Snapshot) Lookup(req *Request) Landing {
 	l := Landing{req: req, snapshot: s}

@@ -197,14 +197,19 @@ func agreedPaths(policies []*joined, all bool) (o pathOptions, disputed []string
 
 // reportHost adds to policies what is wrong with a host that they share. t is their table.
 func reportHost(host string, policies []*policy, t *table) {
+	for _, p := range policies {
+		tellHost(&p.problems, host, p.joined, t)
+	}
+}
+
+// tellHost adds to told what there is to tell p of that.
+func tellHost(told *problems, host string, p *joined, t *table) {
 	for _, name := range t.disputed {
-		for _, p := range policies {
-			p.problems.add(field.NewPath("spec", "paths", name), SeverityError, v1alpha1.ReasonInvalid,
-				fmt.Sprintf("the policies of host %q do not agree; how a host reads paths belongs to the host, so say the same in each (until then: Refuse)", host))
-		}
+		told.add(field.NewPath("spec", "paths", name), SeverityError, v1alpha1.ReasonInvalid,
+			fmt.Sprintf("the policies of host %q do not agree; how a host reads paths belongs to the host, so say the same in each (until then: Refuse)", host))
 	}
 	for _, pair := range t.overlaps {
-		reportOverlap(host, policies, pair[0], pair[1])
-		reportOverlap(host, policies, pair[1], pair[0])
+		reportOverlap(told, host, p, pair[0], pair[1])
+		reportOverlap(told, host, p, pair[1], pair[0])
 	}
 }

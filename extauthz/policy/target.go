@@ -1,8 +1,10 @@
 package policy
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
@@ -104,8 +106,21 @@ func attach(policies []*policy, objs *Objects) attachments {
 			}
 			out[c.target] = append(out[c.target], p)
 		}
+		p.early = len(p.problems.list)
 	}
 	return out
+}
+
+// sortProblems brings the problems of policies with what they are attached to into an order that does not depend on that
+// of the objects: who has seen the report before would take another order for something new to say.
+func (a attachments) sortProblems() {
+	for _, policies := range a {
+		for _, p := range policies {
+			slices.SortFunc(p.problems.list[p.early:], func(a, b Problem) int {
+				return cmp.Or(strings.Compare(a.Field, b.Field), strings.Compare(a.Message, b.Message))
+			})
+		}
+	}
 }
 
 // ancestor is a target with what became of it.

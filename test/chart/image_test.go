@@ -18,7 +18,7 @@ import (
 )
 
 // TestTwoBuildsOfTheImageAreOne builds the image twice, from two copies of the source with caches of their own, and compares
-// the archives byte by byte.
+// the archives byte by byte; and what is in them with what the Dockerfile says.
 func TestTwoBuildsOfTheImageAreOne(t *testing.T) {
 	ko := os.Getenv("SALLYPORT_KO")
 	if ko == "" {
@@ -32,6 +32,7 @@ func TestTwoBuildsOfTheImageAreOne(t *testing.T) {
 		t.Errorf("two builds differ: %d and %d bytes", len(archives[0]), len(archives[1]))
 	}
 	checkImage(t, archives[0])
+	checkDockerfile(t, archives[0])
 }
 
 // buildImage builds from a copy of the source and returns the archive.

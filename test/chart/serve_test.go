@@ -136,11 +136,11 @@ type pod struct {
 func startPod(t *testing.T, c cluster, binary string, arguments []string, more ...string) *pod {
 	t.Helper()
 	p := &pod{grpc: freeAddress(t), admin: freeAddress(t), log: new(lockedBuffer), done: make(chan error, 1)}
-	arguments = slices.Concat(arguments, []string{"--kubeconfig=" + c.kubeconfigOfPod(t), "--grpc-address=" + p.grpc,
-		"--admin-address=" + p.admin}, more)
+	own := []string{"--kubeconfig=" + c.kubeconfigOfPod(t), "--grpc-address=" + p.grpc, "--admin-address=" + p.admin}
 	if slices.ContainsFunc(arguments, func(a string) bool { return strings.HasPrefix(a, "--webhook-address=") }) {
-		arguments = append(arguments, "--webhook-address="+freeAddress(t))
+		own = append(own, "--webhook-address="+freeAddress(t))
 	}
+	arguments = slices.Concat(arguments, own, more)
 	p.cmd = exec.Command(binary, arguments...)
 	p.cmd.Env = []string{"SALLYPORT_NAMESPACE=sallyport", "PATH=" + os.Getenv("PATH")}
 	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log

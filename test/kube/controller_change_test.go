@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -80,7 +81,7 @@ func gatewayCRDs(t *testing.T) envtest.CRDInstallOptions {
 func TestGatewayAPIThatIsInstalledLater(t *testing.T) {
 	c := startCluster(t)
 	ns := c.namespace(t)
-	startReplica(t, c, ns, nil)
+	r := startReplica(t, c, ns, nil)
 	c.apply(t, ns, `apiVersion: sallyport.dev/v1alpha1
 kind: AuthPolicy
 metadata: {name: shop}
@@ -91,6 +92,7 @@ spec:
 	p := policyNamed(ns, "shop")
 	for range 2 {
 		c.waitCondition(t, p, "ResolvedRefs", "RefNotFound")
+		r.waitAsk(t, c, "https://shop.example.com/", "NoPolicy")
 		crds, err := envtest.InstallCRDs(c.config, gatewayCRDs(t))
 		if err != nil {
 			t.Fatal(err)
@@ -111,6 +113,7 @@ spec:
   rules: [{matches: [{path: {value: /}}]}]
 `)
 		c.waitCondition(t, p, "ResolvedRefs", "ResolvedRefs")
+		r.waitAsk(t, c, "https://shop.example.com/", "Public")
 		if len(p.Status.Ancestors) != 1 || p.Status.Ancestors[0].ControllerName != controller.ControllerName {
 			t.Errorf("ancestors are %+v", p.Status.Ancestors)
 		}
@@ -152,6 +155,10 @@ func TestTwoReplicasHandOver(t *testing.T) {
 	if second.cluster.Leading() {
 		t.Error("both lead")
 	}
+	c.apply(t, ns, publicPolicy("steady", "steady."+host))
+	steady := policyNamed(ns, "steady")
+	c.waitCondition(t, steady, "Programmed", "Programmed")
+	version, said := steady.ResourceVersion, steady.Status
 
 	// Somebody takes the Lease away: the first goes on to serve, and only does not write.
 	lease := &coordinationv1.Lease{}
@@ -185,6 +192,14 @@ func TestTwoReplicasHandOver(t *testing.T) {
 	c.apply(t, ns, publicPolicy("shop", host))
 	other.waitAsk(t, c, "https://"+host+"/", "Public")
 	c.waitCondition(t, policyNamed(ns, "shop"), "Programmed", "Programmed")
+
+	// Whoever leads says the same of what nobody edited, so that it stands there since when it is so.
+	if err := c.client.Get(t.Context(), client.ObjectKeyFromObject(steady), steady); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(said, steady.Status); diff != "" || steady.ResourceVersion != version {
+		t.Errorf("resourceVersion was %s, is %s; status (-before +after the hand-over):\n%s", version, steady.ResourceVersion, diff)
+	}
 }
 
 func TestOutageOfTheAPIServerChangesNoVerdict(t *testing.T) {
@@ -217,6 +232,7 @@ func TestOutageOfTheAPIServerChangesNoVerdict(t *testing.T) {
 		}
 	}()
 	c.crashAPIServer(t)
+	late := startReplica(t, c, ns, nil) // a pod that starts meanwhile
 	asked.Store(0)
 	c.waitUntil(t, "requests during the outage, and the last contact to grow old", func(context.Context) error {
 		contact := r.metric(t, "sallyport_cluster_contact_timestamp_seconds")
@@ -226,9 +242,15 @@ func TestOutageOfTheAPIServerChangesNoVerdict(t *testing.T) {
 		}
 		return nil
 	})
+	if late.snapshot.Load() != nil {
+		t.Error("a replica that has seen nothing has a snapshot")
+	}
 	c.startAPIServer(t)
 	c.apply(t, ns, publicPolicy("later", "later.example.com"))
 	r.waitAsk(t, c, "https://later.example.com/", "Public")
+	for url, reason := range want {
+		late.waitAsk(t, c, url, reason)
+	}
 	close(stop)
 	<-done
 	if wrong.Load() > 0 {
