@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"encoding/json"
 	mathrand "math/rand/v2"
 	"reflect"
 	"testing"
@@ -139,10 +140,9 @@ func answers(t *testing.T, s *policy.Snapshot) (out []policy.Decision) {
 func eventFacts(trusted []*token.Provider, shown bool) policy.Facts {
 	f := policy.Facts{Now: time.Unix(1_800_000_000, 0)}
 	if shown && len(trusted) > 0 {
-		f.Identity = &token.Identity{
-			Provider: trusted[0], Issuer: trusted[0].Issuer, Subject: "alice", Audiences: []string{"a"}, Scopes: []string{"read"},
-			Claims: token.Claims{"iss": trusted[0].Issuer, "sub": "alice", "aud": "a", "scope": "read"},
-		}
+		f.Identity, f.Err = token.NewIdentity(trusted[0], token.Claims{
+			"iss": trusted[0].Issuer, "sub": "alice", "aud": trusted[0].Audiences[0], "scope": "read", "exp": json.Number("1800000300"),
+		}, f.Now)
 	}
 	return f
 }

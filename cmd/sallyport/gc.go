@@ -3,53 +3,57 @@ package main
 import (
 	"context"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
-	"time"
+	"strconv"
+	"strings"
 )
 
 const (
 	// gcHeadroom is what may be allocated between two garbage collections. By its default Go leaves as much as the heap
 	// holds: with few policies and tokens that is little, and collections, each of which walks the heap and slows Checks
 	// down, are many.
-	gcHeadroom = 64 << 20
-	// gcDefault is Go's own percentage, and that of a heap above gcHeadroom: more would cost memory and gain little.
-	gcDefault = 100
+	gcHeadroom = 32 << 20
+	// gcLeast is the percentage (GOGC) of a large heap. A Check makes little garbage, so that collections of a heap full of
+	// tokens are far between, and Go's own 100 would have half of the memory lie idle.
+	gcLeast = 40
 	// gcMost is the percentage of an empty heap.
-	gcMost = 2000
-	// gcInterval is how often the size of the heap is looked at.
-	gcInterval = 5 * time.Second
+	gcMost = 800
+	// memoryShare is the part of a limit of memory that Go may use, in percent: the rest is for what it does not count.
+	memoryShare = 90
 )
 
 // gcPercent is the percentage (GOGC) for a heap of so many bytes.
 func gcPercent(live uint64) int {
-	if live >= gcHeadroom {
-		return gcDefault
-	}
-	return int(min(gcMost, gcHeadroom*100/max(live, 1)))
+	return int(min(gcMost, max(gcLeast, gcHeadroom*100/max(live, 1))))
 }
 
-// paceGC sets GOGC by the size of the heap until ctx ends, unless the operator has set it. GOMEMLIMIT stays the
-// operator's: with it Go collects sooner, whatever the percentage.
+// paceGC sets GOGC by the size of the heap after each collection until ctx ends, unless the operator has set it.
 func paceGC(ctx context.Context) error {
 	if os.Getenv("GOGC") != "" {
 		<-ctx.Done()
 		return nil
 	}
-	tick := time.NewTicker(gcInterval)
-	defer tick.Stop()
+	collected := make(chan struct{}, 1)
 	for set := 0; ; {
 		// Setting it stops the world for a moment, so a small change is left alone.
 		if percent := gcPercent(liveHeap()); percent*10 < set*9 || percent*9 > set*10 {
 			debug.SetGCPercent(percent)
 			set = percent
 		}
+		onCollection(collected)
 		select {
-		case <-tick.C:
+		case <-collected:
 		case <-ctx.Done():
 			return nil
 		}
 	}
+}
+
+// onCollection sends to c when the next garbage collection has found out what is in use.
+func onCollection(c chan<- struct{}) {
+	runtime.AddCleanup(new([64]byte), func(c chan<- struct{}) { c <- struct{}{} }, c)
 }
 
 // liveHeap is what the last garbage collection found in use, in bytes; 0 before the first one.
@@ -59,4 +63,23 @@ func liveHeap() uint64 {
 		return 0
 	}
 	return sample[0].Value.Uint64()
+}
+
+// limitMemory has the garbage collector keep below the limit of memory that the kernel has for this process, as containers
+// have one, unless the operator has said another with GOMEMLIMIT.
+func limitMemory(read func(name string) ([]byte, error)) {
+	if os.Getenv("GOMEMLIMIT") != "" {
+		return
+	}
+	for _, name := range []string{"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"} {
+		text, err := read(name)
+		if err != nil {
+			continue
+		}
+		// Where there is no limit, the file says max, or a number that no machine has.
+		if limit, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64); err == nil && limit > 0 {
+			debug.SetMemoryLimit(limit / 100 * memoryShare)
+		}
+		return
+	}
 }

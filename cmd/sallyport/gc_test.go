@@ -2,12 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"math"
 	"runtime"
 	"runtime/debug"
+	"runtime/metrics"
 	"testing"
-	"testing/synctest"
-	"time"
 )
 
 func TestGCPercent(t *testing.T) {
@@ -15,7 +15,7 @@ func TestGCPercent(t *testing.T) {
 		live uint64
 		want int
 	}{
-		{0, gcMost}, {1, gcMost}, {4 << 20, 1600}, {16 << 20, 400}, {gcHeadroom - 1, 100}, {gcHeadroom, 100}, {1 << 30, 100}, {math.MaxUint64, 100},
+		{0, gcMost}, {1, gcMost}, {4 << 20, 800}, {8 << 20, 400}, {gcHeadroom, 100}, {64 << 20, 50}, {80 << 20, gcLeast}, {1 << 30, gcLeast}, {math.MaxUint64, gcLeast},
 	} {
 		if got := gcPercent(tt.live); got != tt.want {
 			t.Errorf("%d bytes: %d, want %d", tt.live, got, tt.want)
@@ -23,40 +23,38 @@ func TestGCPercent(t *testing.T) {
 	}
 }
 
-// TestGCFollowsTheHeap: what was set for a small heap is taken back when it has grown.
+// gogc is what is set.
+func gogc() int {
+	sample := []metrics.Sample{{Name: "/gc/gogc:percent"}}
+	metrics.Read(sample)
+	return int(sample[0].Value.Uint64())
+}
+
+// TestGCFollowsTheHeap: what was set for a small heap is taken back with the first collection after it has grown.
 func TestGCFollowsTheHeap(t *testing.T) {
 	t.Setenv("GOGC", "")
 	defer debug.SetGCPercent(debug.SetGCPercent(100))
-	percent := func() int {
-		p := debug.SetGCPercent(100)
-		debug.SetGCPercent(p)
-		return p
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- paceGC(ctx) }()
+	for gogc() <= 100 {
+		runtime.GC()
 	}
-	synctest.Test(t, func(t *testing.T) {
-		ctx, cancel := context.WithCancel(t.Context())
+	held := make([]byte, 3*gcHeadroom)
+	for i := 0; i < len(held); i += 4096 {
+		held[i] = 1
+	}
+	for gogc() != gcLeast {
 		runtime.GC()
-		done := make(chan error)
-		go func() { done <- paceGC(ctx) }()
-		synctest.Wait()
-		small := percent()
-		if small <= gcDefault {
-			t.Errorf("a heap of %d bytes has %d", liveHeap(), small)
-		}
-		held := make([]byte, 2*gcHeadroom)
-		for i := 0; i < len(held); i += 4096 {
-			held[i] = 1
-		}
+	}
+	runtime.KeepAlive(held)
+	for gogc() <= 100 {
 		runtime.GC()
-		<-time.After(2 * gcInterval)
-		if got := percent(); got != gcDefault {
-			t.Errorf("a heap of %d bytes has %d", liveHeap(), got)
-		}
-		runtime.KeepAlive(held)
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	})
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
 }
 
 // TestGCOfTheOperatorStays: who sets GOGC is not overruled.
@@ -68,7 +66,44 @@ func TestGCOfTheOperatorStays(t *testing.T) {
 	if err := paceGC(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if got := debug.SetGCPercent(55); got != 55 {
+	if got := gogc(); got != 55 {
 		t.Errorf("got %d", got)
+	}
+}
+
+func TestLimitOfMemory(t *testing.T) {
+	none := debug.SetMemoryLimit(-1)
+	defer debug.SetMemoryLimit(none)
+	const v2, v1 = "/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"
+	for _, tt := range []struct {
+		name     string
+		files    map[string]string
+		operator string
+		want     int64
+	}{
+		{"no files", nil, "", none},
+		{"a limit", map[string]string{v2: "1000000000\n"}, "", 900_000_000},
+		{"none", map[string]string{v2: "max\n"}, "", none},
+		{"none, though the older file has one", map[string]string{v2: "max\n", v1: "1000000000\n"}, "", none},
+		{"an older kernel", map[string]string{v1: "1000000000\n"}, "", 900_000_000},
+		{"an older kernel without", map[string]string{v1: "9223372036854771712\n"}, "", 9223372036854771712 / 100 * memoryShare},
+		{"what cannot be read", map[string]string{v2: "much"}, "", none},
+		{"zero", map[string]string{v2: "0"}, "", none},
+		{"the operator's", map[string]string{v2: "1000000000\n"}, "500MiB", none},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			debug.SetMemoryLimit(none)
+			t.Setenv("GOMEMLIMIT", tt.operator)
+			limitMemory(func(name string) ([]byte, error) {
+				text, ok := tt.files[name]
+				if !ok {
+					return nil, errors.New("no such file")
+				}
+				return []byte(text), nil
+			})
+			if got := debug.SetMemoryLimit(-1); got != tt.want {
+				t.Errorf("%d, want %d", got, tt.want)
+			}
+		})
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"sync/atomic"
 	"time"
 
@@ -230,6 +231,7 @@ func (s *service) run(ctx context.Context) error {
 		follow = s.cluster.Run
 	}
 	group.Add(func() error { return follow(background) }, func(error) { cancel() })
+	limitMemory(os.ReadFile)
 	group.Add(func() error { return paceGC(background) }, func(error) { cancel() })
 	if s.webhook != nil {
 		group.Add(func() error { return s.webhook.run(background) }, func(error) { cancel() })

@@ -1,6 +1,7 @@
 package policy_test
 
 import (
+	"encoding/json"
 	"runtime"
 	"strings"
 	"testing"
@@ -56,10 +57,9 @@ func judge(s *policy.Snapshot, in policy.Input) (policy.Decision, bool) {
 	facts := func(trusted []*token.Provider) policy.Facts {
 		f := policy.Facts{Now: time.Unix(1_800_000_000, 0)}
 		if len(trusted) > 0 {
-			f.Identity = &token.Identity{
-				Provider: trusted[0], Issuer: trusted[0].Issuer, Subject: "alice", Audiences: []string{"a"}, Scopes: []string{"read"},
-				Claims: token.Claims{"iss": trusted[0].Issuer, "sub": "alice", "aud": "a", "scope": "read"},
-			}
+			f.Identity, f.Err = token.NewIdentity(trusted[0], token.Claims{
+				"iss": trusted[0].Issuer, "sub": "alice", "aud": trusted[0].Audiences[0], "scope": "read", "exp": json.Number("1800000300"),
+			}, f.Now)
 		}
 		return f
 	}

@@ -154,29 +154,15 @@ func (c call) facts(t testing.TB, trusted []*token.Provider) Facts {
 		f.Err = token.ErrUntrustedIssuer
 		return f
 	}
-	list := func(path token.ClaimPath, split bool) []string {
-		switch v, _ := claims.Lookup(path); v := v.(type) {
-		case string:
-			if split {
-				return strings.Fields(v)
-			}
-			return []string{v}
-		case []any:
-			var out []string
-			for _, e := range v {
-				if s, ok := e.(string); ok {
-					out = append(out, s)
-				}
-			}
-			return out
+	if _, there := claims["aud"]; !there && len(p.Audiences) > 0 {
+		claims["aud"] = p.Audiences[0]
+	}
+	for name, value := range map[string]any{"iss": p.Issuer, "sub": "somebody", "exp": json.Number("253402300799")} {
+		if _, there := claims[name]; !there {
+			claims[name] = value
 		}
-		return nil
 	}
-	f.Identity = &token.Identity{
-		Provider: p, Issuer: p.Issuer, Claims: claims, Audiences: list(p.AudienceClaim, false),
-		Scopes: list(p.Scopes, true), Roles: list(p.Roles, false), Groups: list(p.Groups, false),
-	}
-	f.Identity.Subject, _ = claims["sub"].(string)
+	f.Identity, f.Err = token.NewIdentity(p, claims, c.now)
 	return f
 }
 

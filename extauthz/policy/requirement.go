@@ -119,7 +119,7 @@ func (t valueTemplate) text(vars *variables) (string, bool) {
 }
 
 func (c *claimRequirement) holds(vars *variables) bool {
-	v, ok := vars.identity.Claims.Lookup(c.claim)
+	v, ok := claimOf(vars.identity, c.claim)
 	switch c.operator {
 	case v1alpha1.ClaimExists:
 		return ok
@@ -131,13 +131,13 @@ func (c *claimRequirement) holds(vars *variables) bool {
 	}
 	switch c.operator {
 	case v1alpha1.ClaimIn:
-		return anyElement(v, func(s string) bool { return c.lists(s, vars) })
+		return v.any(func(s string) bool { return c.lists(s, vars) })
 	case v1alpha1.ClaimNotIn:
-		return c.excludes(v, vars)
+		return c.excludes(&v, vars)
 	case v1alpha1.ClaimHasAll:
-		return c.contained(v, vars)
+		return c.contained(&v, vars)
 	case v1alpha1.ClaimMatches:
-		return anyElement(v, func(s string) bool {
+		return v.any(func(s string) bool {
 			return slices.ContainsFunc(c.res, func(re *regexp.Regexp) bool { return re.MatchString(s) })
 		})
 	}
@@ -156,18 +156,16 @@ func (c *claimRequirement) lists(s string, vars *variables) bool {
 
 // excludes tells whether v, which is there, is none of the values, nor has one among its elements. What has no text, and
 // a value whose capture is missing, proves nothing.
-func (c *claimRequirement) excludes(v any, vars *variables) bool {
+func (c *claimRequirement) excludes(v *claimValue, vars *variables) bool {
 	for _, t := range c.values {
 		if _, ok := t.text(vars); !ok {
 			return false
 		}
 	}
-	list, isList := v.([]any)
-	if !isList {
-		s, ok := token.Text(v)
-		return ok && !c.lists(s, vars)
+	if !v.isList {
+		return v.isText && !c.lists(v.text, vars)
 	}
-	for _, e := range list {
+	for _, e := range v.list {
 		if s, ok := token.Text(e); !ok || c.lists(s, vars) {
 			return false
 		}
@@ -176,29 +174,14 @@ func (c *claimRequirement) excludes(v any, vars *variables) bool {
 }
 
 // contained tells whether every value is v or an element of it.
-func (c *claimRequirement) contained(v any, vars *variables) bool {
+func (c *claimRequirement) contained(v *claimValue, vars *variables) bool {
 	for _, t := range c.values {
 		want, ok := t.text(vars)
-		if !ok || !anyElement(v, func(s string) bool { return s == want }) {
+		if !ok || !v.any(func(s string) bool { return s == want }) {
 			return false
 		}
 	}
 	return true
-}
-
-// anyElement tells whether f holds for the text of v, or of an element of it.
-func anyElement(v any, f func(string) bool) bool {
-	list, isList := v.([]any)
-	if !isList {
-		s, ok := token.Text(v)
-		return ok && f(s)
-	}
-	for _, e := range list {
-		if s, ok := token.Text(e); ok && f(s) {
-			return true
-		}
-	}
-	return false
 }
 
 // requirementCompiler compiles the requirements of one rule. captures are the names that every match of it captures.

@@ -77,14 +77,14 @@ func mustClaim(name string) token.ClaimPath {
 // OpenID Connect gives it, proves nothing.
 func (s *StepUp) holds(id *token.Identity, now time.Time) bool {
 	if len(s.ACR) > 0 {
-		v, _ := id.Claims.Lookup(acrClaim)
+		v, _ := id.Claim(acrClaim)
 		acr, ok := v.(string)
 		if !ok || !slices.Contains(s.ACR, acr) {
 			return false
 		}
 	}
 	if len(s.AMR) > 0 {
-		v, _ := id.Claims.Lookup(amrClaim)
+		v, _ := id.Claim(amrClaim)
 		if !areMethods(v, s.AMR) {
 			return false
 		}

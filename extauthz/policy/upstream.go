@@ -136,12 +136,12 @@ func (u *upstreamValue) header(vars *variables) (value string, present bool, err
 		}
 		value, err = celText(v)
 	} else {
-		v, ok := vars.identity.Claims.Lookup(u.claim)
+		v, ok := claimOf(vars.identity, u.claim)
 		if !ok {
 			return "", false, nil
 		}
-		value, err = claimText(v)
-		if _, isText := v.(string); isText && strings.Contains(value, ",") && isListClaim(vars.identity.Provider, u.claim) {
+		value, err = v.written()
+		if v.isText && strings.Contains(value, ",") && isListClaim(vars.identity.Provider, u.claim) {
 			err = errUpstreamValue
 		}
 	}
@@ -162,15 +162,17 @@ func isListClaim(p *token.Provider, claim token.ClaimPath) bool {
 	return p != nil && (claim.String() == p.Roles.String() || claim.String() == p.Groups.String())
 }
 
-// claimText writes a claim: scalars as they stand, a list of them joined with ",". An element that holds a "," would be
+// written writes a claim: scalars as they stand, a list of them joined with ",". An element that holds a "," would be
 // read as two.
-func claimText(v any) (string, error) {
-	list, ok := v.([]any)
-	if !ok {
-		return scalarText(v)
+func (v *claimValue) written() (string, error) {
+	switch {
+	case v.isText:
+		return v.text, nil
+	case !v.isList:
+		return scalarText(v.other)
 	}
-	texts := make([]string, len(list))
-	for i, e := range list {
+	texts := make([]string, len(v.list))
+	for i, e := range v.list {
 		s, err := scalarText(e)
 		if err != nil || s == "" || strings.Contains(s, ",") {
 			return "", errUpstreamValue
@@ -225,7 +227,7 @@ func celScalarText(v ref.Val) (string, error) {
 // value is the entry for Envoy's metadata; present is false where there is none.
 func (u *upstreamValue) value(vars *variables) (v any, present bool) {
 	if u.expression == nil {
-		v, ok := vars.identity.Claims.Lookup(u.claim)
+		v, ok := vars.identity.Claim(u.claim)
 		return plain(v), ok
 	}
 	out, ok := u.expression.value(vars)

@@ -14,10 +14,12 @@ import (
 // where claims alone are judged.
 type variables struct {
 	identity *token.Identity
-	req      *Request
-	path     *path
-	match    *match
-	now      time.Time
+	// claims are those of identity, once an expression has asked for them.
+	claims claimMap
+	req    *Request
+	path   *path
+	match  *match
+	now    time.Time
 	// trustDomain of the mesh; empty where nobody said.
 	trustDomain string
 	// lookups are the answers that the rule reads, by name; complete: each is there that is not optional.
@@ -32,7 +34,8 @@ func (v *variables) Parent() cel.Activation { return nil }
 func (v *variables) ResolveName(name string) (any, bool) {
 	switch name {
 	case "claims":
-		return map[string]any(v.identity.Claims), true
+		v.claims.identity = v.identity
+		return &v.claims, true
 	case "now":
 		return v.now, true
 	case "params":

@@ -6,7 +6,8 @@ import "time"
 // Connect Core §2) and with the provider's leeway. A time that is missing or malformed, or that lies in the future by
 // more than that leeway, is false.
 func (id *Identity) SignedInWithin(maxAge time.Duration, now time.Time) bool {
-	at, ok := numericDate(id.Claims["auth_time"])
+	value, _ := id.Member("auth_time")
+	at, ok := numericDate(value)
 	if !ok {
 		return false
 	}

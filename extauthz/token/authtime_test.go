@@ -29,7 +29,7 @@ func TestSignedInWithin(t *testing.T) {
 		{"a list", []any{json.Number("1800000000")}, 0, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			id := &Identity{Provider: &Provider{ClockSkew: 10 * time.Second}, Claims: Claims{"auth_time": tt.authTime}}
+			id := &Identity{Provider: &Provider{ClockSkew: 10 * time.Second}, claims: Claims{"auth_time": tt.authTime}}
 			if got := id.SignedInWithin(15*time.Minute, time.Unix(at+tt.now, 0)); got != tt.want {
 				t.Errorf("got %v, want %v", got, tt.want)
 			}

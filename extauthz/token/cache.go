@@ -3,7 +3,6 @@ package token
 import (
 	"encoding/binary"
 	"hash/maphash"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,7 +17,7 @@ const (
 	sweptPerAdd = 4
 )
 
-// cache remembers verified tokens. An entry is found by the bytes of the whole token and the fingerprint of
+// cache remembers verified tokens, as identities that hold little more than the token. One is found by the bytes of the whole token and the fingerprint of
 // its provider. It is bounded in bytes and gives up entries that were not asked for lately (the clock
 // algorithm). A hash only says where to look: what counts is the comparison.
 type cache struct {
@@ -30,7 +29,7 @@ type cache struct {
 type cacheShard struct {
 	mu     sync.RWMutex
 	places map[uint64]int32 // hash to slot
-	slots  []*cacheEntry    // nil: free
+	slots  []*Identity      // nil: free
 	free   []int32
 	hand   int // where the next entry is given up
 	swept  int // where the next expired entry is looked for
@@ -41,15 +40,15 @@ type cacheShard struct {
 	_            [64]byte // keeps the counters of two shards off one cache line
 }
 
-// cacheEntry is immutable, apart from asked.
+// cacheEntry is what the cache knows of an identity; the zero value: it is in none. Of what was published only asked and
+// bytes change, bytes under the lock of the shard.
 type cacheEntry struct {
-	hash     uint64
-	raw      string
-	identity *Identity
-	keys     *KeySet
-	expires  int64 // seconds since 1970
-	bytes    int64
-	asked    atomic.Bool
+	shard *cacheShard
+	hash  uint64
+	raw   string
+	keys  *KeySet
+	bytes int64
+	asked atomic.Bool
 }
 
 func newCache(limit int64) *cache {
@@ -77,24 +76,25 @@ func of(hash uint64, p *Provider) uint64 {
 
 func (c *cache) shard(hash uint64) *cacheShard { return &c.shards[hash>>32&uint64(len(c.shards)-1)] }
 
-// find returns the entry of raw and p, nil where there is none.
-func (c *cache) find(hash uint64, raw string, p *Provider) *cacheEntry {
+// find returns the identity of raw and p, nil where there is none.
+func (c *cache) find(hash uint64, raw string, p *Provider) *Identity {
 	hash = of(hash, p)
 	s := c.shard(hash)
 	s.mu.RLock()
-	var e *cacheEntry
+	var id *Identity
 	if slot, ok := s.places[hash]; ok {
-		e = s.slots[slot]
+		id = s.slots[slot]
 	}
 	s.mu.RUnlock()
-	if e == nil || e.raw != raw || e.identity.Provider.Fingerprint != p.Fingerprint || e.identity.Issuer != p.Issuer {
+	if id == nil || id.entry.raw != raw || id.Provider.Fingerprint != p.Fingerprint || id.Issuer != p.Issuer {
 		return nil
 	}
-	return e
+	return id
 }
 
-func (c *cache) hit(e *cacheEntry) {
-	c.shard(e.hash).hits.Add(1)
+func (c *cache) hit(id *Identity) {
+	e := &id.entry
+	e.shard.hits.Add(1)
 	// Written only when it changes: a store would take the cache line from every other core.
 	if !e.asked.Load() {
 		e.asked.Store(true)
@@ -103,21 +103,21 @@ func (c *cache) hit(e *cacheEntry) {
 
 func (c *cache) miss(hash uint64) { c.shard(hash).misses.Add(1) }
 
-// add puts in a verified token with this payload, in place of an older entry of the same token and provider.
+// add puts in the identity of a verified token, which nobody else has yet, in place of an older one of the same token and
+// provider. payload is the text of an encrypted one.
 func (c *cache) add(raw, payload string, id *Identity, keys *KeySet, now time.Time) {
-	raw = strings.Clone(raw)
-	e := &cacheEntry{
-		hash:     of(c.hash(raw), id.Provider),
-		raw:      raw,
-		identity: id,
-		keys:     keys,
-		expires:  id.Expiry.Add(id.Provider.skew()).Unix(),
-		bytes:    entryBytes(raw, payload, id),
+	hash := of(c.hash(raw), id.Provider)
+	s := c.shard(hash)
+	if size, elements := id.packedSize(raw, payload); perEntryBytes+textBytes(size)+textBytes(elements*boxBytes) > s.limit {
+		return // it keeps its claims
 	}
-	c.shard(e.hash).add(e, now.Unix())
+	id.entry.shard, id.entry.hash, id.entry.keys = s, hash, keys
+	id.entry.bytes = id.pack(raw, payload)
+	s.add(id, now)
 }
 
-func (s *cacheShard) add(e *cacheEntry, now int64) {
+func (s *cacheShard) add(id *Identity, now time.Time) {
+	e := &id.entry
 	if e.bytes > s.limit {
 		return
 	}
@@ -127,38 +127,66 @@ func (s *cacheShard) add(e *cacheEntry, now int64) {
 		s.remove(slot)
 	}
 	for range min(sweptPerAdd, len(s.slots)) {
-		s.drop(&s.swept, func(old *cacheEntry) bool { return old.expires < now })
+		s.drop(&s.swept, func(old *Identity) bool { return old.isOver(now) })
 	}
-	for s.bytes+e.bytes > s.limit {
-		s.drop(&s.hand, func(old *cacheEntry) bool { return old.expires < now || !old.asked.Swap(false) })
-	}
+	s.makeRoom(e.bytes, now)
 	slot := int32(len(s.slots))
 	if n := len(s.free); n > 0 {
 		slot, s.free = s.free[n-1], s.free[:n-1]
-		s.slots[slot] = e
+		s.slots[slot] = id
 	} else {
-		s.slots = append(s.slots, e)
+		s.slots = append(s.slots, id)
 	}
 	s.places[e.hash] = slot
 	s.bytes += e.bytes
 }
 
+// grow counts what is kept for id from now on, and gives up others for it; less than zero: what is no longer kept. False:
+// there is no room for it. What the cache has given up meanwhile is not counted, as those who still have it will not keep it.
+func (s *cacheShard) grow(id *Identity, bytes int64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := &id.entry
+	if slot, ok := s.places[e.hash]; !ok || s.slots[slot] != id {
+		return true
+	}
+	if e.bytes+bytes > s.limit {
+		return false
+	}
+	e.bytes += bytes
+	s.bytes += bytes
+	s.makeRoom(0, time.Time{})
+	return true
+}
+
+// makeRoom gives up entries until there is room for so many bytes.
+func (s *cacheShard) makeRoom(bytes int64, now time.Time) {
+	for s.bytes+bytes > s.limit {
+		s.drop(&s.hand, func(old *Identity) bool { return old.isOver(now) || !old.entry.asked.Swap(false) })
+	}
+}
+
+// isOver tells whether the token has expired, leeway included, to the second.
+func (id *Identity) isOver(now time.Time) bool {
+	return id.Expiry.Add(id.Provider.skew()).Unix() < now.Unix()
+}
+
 // drop moves hand to the next slot, and gives up the entry there if due says so.
-func (s *cacheShard) drop(hand *int, due func(*cacheEntry) bool) {
+func (s *cacheShard) drop(hand *int, due func(*Identity) bool) {
 	if *hand++; *hand >= len(s.slots) {
 		*hand = 0
 	}
-	if e := s.slots[*hand]; e != nil && due(e) {
+	if id := s.slots[*hand]; id != nil && due(id) {
 		s.remove(int32(*hand))
 	}
 }
 
 func (s *cacheShard) remove(slot int32) {
-	e := s.slots[slot]
+	e := &s.slots[slot].entry
 	delete(s.places, e.hash)
+	s.bytes -= e.bytes
 	s.slots[slot] = nil
 	s.free = append(s.free, slot)
-	s.bytes -= e.bytes
 }
 
 func (c *cache) stats() (entries int, bytes int64, hits, misses uint64) {

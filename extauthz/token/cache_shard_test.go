@@ -3,6 +3,7 @@ package token
 import (
 	"fmt"
 	"testing"
+	"time"
 )
 
 // The cache has as many shards as leave each a MiB, a power of two up to 64, and together they take no more than the limit.
@@ -61,13 +62,18 @@ func TestCacheComparesWholeFingerprints(t *testing.T) {
 }
 
 // shard makes a shard with room for 100 bytes that holds these entries, put in one after the other.
-func shard(now int64, entries ...*cacheEntry) *cacheShard {
+func shard(now time.Time, entries ...*Identity) *cacheShard {
 	s := &cacheShard{places: make(map[uint64]int32), limit: 100}
-	for i, e := range entries {
-		e.hash = uint64(i)
-		s.add(e, now)
+	for i, id := range entries {
+		id.entry.hash, id.entry.shard = uint64(i), s
+		s.add(id, now)
 	}
 	return s
+}
+
+// entry is an identity for a shard, of so many bytes, that is over at a second.
+func entry(bytes, expires int64) *Identity {
+	return &Identity{Provider: &Provider{}, Expiry: time.Unix(expires, 0), entry: cacheEntry{bytes: bytes}}
 }
 
 // holds tells which of the entries that were put into the shard, by number, are there.
@@ -82,40 +88,64 @@ func (s *cacheShard) holds(n int) (list []uint64) {
 
 func TestShardGivesUpEntries(t *testing.T) {
 	now := testNow.Unix()
-	entry := func(bytes, expires int64) *cacheEntry { return &cacheEntry{bytes: bytes, expires: expires} }
-	asked := func(bytes, expires int64) *cacheEntry {
-		e := entry(bytes, expires)
-		e.asked.Store(true)
-		return e
+	asked := func(bytes, expires int64) *Identity {
+		id := entry(bytes, expires)
+		id.entry.asked.Store(true)
+		return id
 	}
 	tests := []struct {
 		name    string
-		entries []*cacheEntry
+		entries []*Identity
 		want    string
 	}{
-		{"one takes all the room", []*cacheEntry{entry(100, now+9)}, "[0]"},
-		{"two take all the room", []*cacheEntry{entry(50, now+9), entry(50, now+9)}, "[0 1]"},
-		{"one that never fits pushes nothing out", []*cacheEntry{entry(50, now+9), entry(101, now+9)}, "[0]"},
-		{"one byte too much", []*cacheEntry{entry(50, now+9), entry(51, now+9)}, "[1]"},
-		{"expired", []*cacheEntry{entry(10, now-1), entry(10, now+9)}, "[1]"},
-		{"exp may have a fraction, so its last second counts", []*cacheEntry{entry(10, now), entry(10, now+9)}, "[0 1]"},
-		{"the one that nobody asked for goes", []*cacheEntry{asked(40, now+9), entry(40, now+9), entry(40, now+9)}, "[0 2]"},
-		{"the one that was asked for stays to its last second", []*cacheEntry{entry(40, now+9), asked(40, now), entry(40, now+9)}, "[1 2]"},
+		{"one takes all the room", []*Identity{entry(100, now+9)}, "[0]"},
+		{"two take all the room", []*Identity{entry(50, now+9), entry(50, now+9)}, "[0 1]"},
+		{"one that never fits pushes nothing out", []*Identity{entry(50, now+9), entry(101, now+9)}, "[0]"},
+		{"one byte too much", []*Identity{entry(50, now+9), entry(51, now+9)}, "[1]"},
+		{"expired", []*Identity{entry(10, now-1), entry(10, now+9)}, "[1]"},
+		{"exp may have a fraction, so its last second counts", []*Identity{entry(10, now), entry(10, now+9)}, "[0 1]"},
+		{"the one that nobody asked for goes", []*Identity{asked(40, now+9), entry(40, now+9), entry(40, now+9)}, "[0 2]"},
+		{"the one that was asked for stays to its last second", []*Identity{entry(40, now+9), asked(40, now), entry(40, now+9)}, "[1 2]"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			s := shard(now, test.entries...)
+			s := shard(testNow, test.entries...)
 			if got := fmt.Sprint(s.holds(len(test.entries))); got != test.want {
 				t.Errorf("holds %s, want %s", got, test.want)
 			}
 			var bytes int64
 			for _, hash := range s.holds(len(test.entries)) {
-				bytes += test.entries[hash].bytes
+				bytes += test.entries[hash].entry.bytes
 			}
 			if s.bytes != bytes {
 				t.Errorf("says %d bytes, holds %d", s.bytes, bytes)
 			}
 		})
+	}
+}
+
+// What an entry keeps later on is counted as well, pushes others out, and is refused where it alone would not fit.
+func TestShardCountsWhatGrows(t *testing.T) {
+	over := testNow.Unix() + 9
+	a, b, c := entry(40, over), entry(40, over), entry(10, over)
+	s := shard(testNow, a, b, c)
+	a.entry.asked.Store(true)
+	if !s.grow(a, 50) || s.bytes != 100 || fmt.Sprint(s.holds(3)) != "[0 2]" {
+		t.Errorf("after one grew: %d bytes in %v", s.bytes, s.holds(3))
+	}
+	if s.grow(a, 11) || s.bytes != 100 {
+		t.Errorf("it grew beyond the room, to %d bytes", s.bytes)
+	}
+	if !s.grow(b, 1000) || s.bytes != 100 {
+		t.Errorf("what was given up is counted: %d bytes", s.bytes)
+	}
+	if !s.grow(a, -50) || s.bytes != 50 {
+		t.Errorf("%d bytes after it shrank", s.bytes)
+	}
+	s.remove(s.places[a.entry.hash])
+	s.remove(s.places[c.entry.hash])
+	if s.bytes != 0 {
+		t.Errorf("%d bytes in an empty shard", s.bytes)
 	}
 }
 

@@ -45,10 +45,14 @@ func (c Claims) Lookup(p ClaimPath) (value any, ok bool) {
 	if v, there := c[p.name]; there {
 		return v, v != nil
 	}
-	object := map[string]any(c)
-	for i, step := range p.steps {
+	return stepInto(c, p.steps)
+}
+
+// stepInto returns the value at the end of steps, which begin at a member of object.
+func stepInto(object map[string]any, steps []string) (value any, ok bool) {
+	for i, step := range steps {
 		v := object[step]
-		if i == len(p.steps)-1 {
+		if i == len(steps)-1 {
 			return v, v != nil
 		}
 		if object, ok = v.(map[string]any); !ok {

@@ -142,6 +142,3 @@ func (id *Identity) Check(p *Provider, now time.Time) error {
 	}
 	return id.checkTimes(p, now)
 }
-
-// Weight is about what memory keeps alive for an identity, with its token and the text that its claims were read from.
-func Weight(raw, text string, id *Identity) int64 { return entryBytes(raw, text, id) }

@@ -32,7 +32,7 @@ func TestEncryptedTokens(t *testing.T) {
 					if err != nil {
 						t.Fatal(err)
 					}
-					if diff := cmp.Diff(want.Claims, id.Claims); diff != "" || id.Provider != trusted[0] || !id.Expiry.Equal(want.Expiry) {
+					if diff := cmp.Diff(want.Claims(), id.Claims()); diff != "" || id.Provider != trusted[0] || !id.Expiry.Equal(want.Expiry) {
 						t.Errorf("another identity: %s", diff)
 					}
 				}

@@ -103,7 +103,7 @@ func (l *Lookup) ParseAnswer(text string, id *Identity) (Claims, error) {
 	}
 	if l.UserInfo != nil {
 		sub, ok := answer["sub"].(string)
-		if !ok || sub != id.Claims["sub"] {
+		if own, _ := id.Member("sub"); !ok || sub != own {
 			return nil, fmt.Errorf("%w: it is about another subject", ErrLookup)
 		}
 	}

@@ -15,7 +15,7 @@ const maxNumericDate = 253402300799
 
 // prove makes the identity that the claims of a token of p, whose signature was checked, stand for.
 func prove(p *Provider, claims Claims, typ string, now time.Time) (*Identity, error) {
-	id := &Identity{Provider: p, Issuer: p.Issuer, Claims: claims}
+	id := &Identity{Provider: p, Issuer: p.Issuer, claims: claims}
 	if iss, _ := claims["iss"].(string); iss != p.Issuer {
 		return nil, ErrUntrustedIssuer
 	}
@@ -48,7 +48,7 @@ func prove(p *Provider, claims Claims, typ string, now time.Time) (*Identity, er
 
 // readAudiences reads the audience: a string or an array of strings (RFC 7519 §4.1.3).
 func (id *Identity) readAudiences() error {
-	value, there := orClaim(id.Claims, id.Provider.AudienceClaim, "aud")
+	value, there := orClaim(id.claims, id.Provider.AudienceClaim, "aud")
 	if !there {
 		return fmt.Errorf("%w: the token names none", ErrAudience)
 	}
@@ -60,7 +60,7 @@ func (id *Identity) readAudiences() error {
 }
 
 func (id *Identity) readSubject() error {
-	value, _ := orClaim(id.Claims, id.Provider.Subject, "sub")
+	value, _ := orClaim(id.claims, id.Provider.Subject, "sub")
 	if id.Subject, _ = value.(string); id.Subject == "" {
 		return ErrSubject
 	}
@@ -86,7 +86,7 @@ func (id *Identity) readTimes() error {
 		{"nbf", &id.NotBefore, false},
 		{"iat", &id.IssuedAt, id.Provider.MaxTokenAge > 0},
 	} {
-		value, there := id.Claims[claim.name]
+		value, there := id.claims[claim.name]
 		if !there && !claim.required {
 			continue
 		}

@@ -6,23 +6,6 @@ import (
 	"time"
 )
 
-// Identity is what a token proves. It is immutable and shared between requests by the cache.
-type Identity struct {
-	// Provider is the one that vouches for the identity, or another with an equal Fingerprint.
-	Provider *Provider
-	// Issuer is iss, Subject the claim that the provider maps to the subject. Neither is ever empty.
-	Issuer, Subject string
-	// Audiences are the values of the provider's audience claim.
-	Audiences []string
-	// Scopes, Roles and Groups are what the provider's claim mappings name, nil where the claim is absent or
-	// is neither a string nor an array of strings.
-	Scopes, Roles, Groups []string
-	// Claims is the whole payload.
-	Claims Claims
-	// IssuedAt and NotBefore are zero where the token does not say; Expiry never is.
-	IssuedAt, NotBefore, Expiry time.Time
-}
-
 // Provider is one issuer whose tokens are believed. It is made when the configuration is compiled, and
 // immutable after that.
 type Provider struct {

@@ -86,7 +86,7 @@ func inserted(name string) (func(*Identity) (string, bool), error) {
 		return nil, err
 	}
 	return func(id *Identity) (string, bool) {
-		v, _ := id.Claims.Lookup(path)
+		v, _ := id.Claim(path)
 		return Text(v)
 	}, nil
 }

@@ -9,7 +9,7 @@ import (
 )
 
 func caller(sub string) *Identity {
-	return &Identity{Issuer: "https://id.example.com", Subject: sub, Claims: Claims{
+	return &Identity{Issuer: "https://id.example.com", Subject: sub, claims: Claims{
 		"sub": sub, "tenant": "acme", "n": json.Number("42"), "e": json.Number("1e2"), "flag": true, "list": []any{"a"}, "empty": "", "realm": map[string]any{"name": "corp"},
 	}}
 }

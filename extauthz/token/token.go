@@ -3,7 +3,7 @@
 //	cred, err := token.Extract(request, providers)
 //	// none shown: cred is zero
 //	id, err := verifier.Verify(ctx, cred, providers)
-//	// id.Subject, id.Scopes, id.Claims
+//	// id.Subject, id.Scopes, id.Claim(path)
 //
 // Extract finds the one token that a request shows. Verify decides whether one of the trusted providers
 // issued it for this audience and time. golang-jwt checks the signature itself, and go-jose decrypts; everything else

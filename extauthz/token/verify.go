@@ -101,9 +101,9 @@ func (v *Verifier) cached(ctx context.Context, cred Credential, trusted []*Provi
 		if e == nil {
 			continue
 		}
-		if set, err := v.keysOf(ctx, p, nil); err == nil && set.same(e.keys) {
+		if set, err := v.keysOf(ctx, p, nil); err == nil && set.same(e.entry.keys) {
 			v.cache.hit(e)
-			return e.identity, p
+			return e, p
 		}
 	}
 	v.cache.miss(hash)
@@ -151,6 +151,9 @@ func (v *Verifier) verify(ctx context.Context, cred Credential, trusted []*Provi
 		return nil, err
 	}
 	if v.cache != nil {
+		if !encrypted {
+			text = "" // it stands in the token
+		}
 		v.cache.add(cred.Raw, text, id, set, now)
 	}
 	return id, nil

@@ -16,21 +16,27 @@ const (
 	mapBytes      = 48
 	mapSlotBytes  = int64(unsafe.Sizeof("") + unsafe.Sizeof(any(nil)) + 1)
 	mapTableBytes = 64
-	// perEntryBytes: the entry, the identity, and its share of the shard's slots, free list and map.
-	perEntryBytes = int64(unsafe.Sizeof(cacheEntry{})+unsafe.Sizeof(Identity{})) + 96
+	// perEntryBytes: the identity, and its share of the shard's slots, free list and map.
+	perEntryBytes = int64(unsafe.Sizeof(Identity{}))*9/8 + 112
+	// perKnownBytes: a member that is known, with what a slice leaves free, and the list that it stands in.
+	perKnownBytes = int64(unsafe.Sizeof(knownMember{}))*9/8 + int64(unsafe.Sizeof(knownClaims{}))
 )
 
-// entryBytes is about what the cache keeps alive for one token, rather too much than too little. Strings of
-// the payload share one copy of it, but for those with escapes, which together cannot be longer than it.
-func entryBytes(raw, payload string, id *Identity) int64 {
-	texts := len(raw) + len(payload)
-	if strings.Contains(payload, `\`) {
-		texts += len(payload)
+// textBytes is the most that n bytes of their own take: the allocator has sizes of which each is less than a fifth larger
+// than the one before.
+func textBytes(n int) int64 { return int64(n+7) * 6 / 5 }
+
+// Weight is about what memory keeps alive for an identity that is in no cache of tokens, with its token and the text that
+// its claims were read from. Strings of the text share one copy of it, but for those with escapes, which together cannot
+// be longer than it.
+func Weight(raw, text string, id *Identity) int64 {
+	texts := len(raw) + len(text)
+	if strings.Contains(text, `\`) {
+		texts += len(text)
 	}
-	n := perEntryBytes + int64(texts)*9/8 // the allocator rounds sizes of this kind up by an eighth
-	n += objectBytes(id.Claims)
-	for _, list := range [][]string{id.Audiences, id.Scopes, id.Roles, id.Groups} {
-		n += int64(cap(list)) * boxBytes * 5 / 4
+	n := perEntryBytes + textBytes(texts) + objectBytes(id.claims)
+	for _, list := range id.lists() {
+		n += int64(cap(*list)) * boxBytes * 5 / 4
 	}
 	return n
 }
@@ -52,13 +58,18 @@ func valueBytes(v any) int64 {
 }
 
 func objectBytes(object map[string]any) int64 {
-	slots := 8
-	if n := len(object); n > slots {
-		slots = 1 << bits.Len(uint(n*8/7))
-	}
-	n := mapBytes + mapTableBytes + int64(slots)*mapSlotBytes*5/4
+	n := mapBytesFor(len(object))
 	for _, v := range object {
 		n += valueBytes(v)
 	}
 	return n
+}
+
+// mapBytesFor is what a map of n members takes, without them.
+func mapBytesFor(n int) int64 {
+	slots := 8
+	if n > slots {
+		slots = 1 << bits.Len(uint(n*8/7))
+	}
+	return mapBytes + mapTableBytes + int64(slots)*mapSlotBytes*5/4
 }

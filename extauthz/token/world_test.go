@@ -247,6 +247,12 @@ func verifier(t testing.TB, c Config) *Verifier {
 // alias returns a string that shares the memory of b, as one read out of a receive buffer does.
 func alias(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 
+// member is the value of a claim; nil for none.
+func member(id *Identity, name string) any {
+	v, _ := id.Member(name)
+	return v
+}
+
 // keyFunc is a KeySource made of a function.
 type keyFunc func(after *KeySet) (*KeySet, error)
 
