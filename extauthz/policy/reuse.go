@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"maps"
 	"slices"
 
 	"github.com/sallyport/sallyport/api/v1alpha1"
@@ -31,6 +30,8 @@ import (
 type keptPolicy struct {
 	// turn is the last compile that had the policy.
 	turn uint64
+	// object is what the draft was made of.
+	object *v1alpha1.AuthPolicy
 	*draft
 	joined *joined
 	// tables are those of the lists of policies that begin with this one: of hosts, routes, Services and Gateways alike,
@@ -94,14 +95,19 @@ func (c *Compiler) takePolicies(objs *Objects) []*keptPolicy {
 		k := c.policies[o]
 		if k == nil {
 			undecoded := objs.Undecoded[ObjectRef{v1alpha1.KindAuthPolicy, o.Namespace, o.Name}]
-			k = &keptPolicy{draft: compileDraft(o, undecoded, &c.opts, c.env)}
+			k = &keptPolicy{object: o, draft: compileDraft(o, undecoded, &c.opts, c.env)}
 			c.policies[o] = k
 			fresh = append(fresh, k)
 		}
 		k.turn = c.turn
 	}
-	gone := func(k *keptPolicy) bool { return k.turn != c.turn }
-	maps.DeleteFunc(c.policies, func(_ *v1alpha1.AuthPolicy, k *keptPolicy) bool { return gone(k) })
+	gone := func(k *keptPolicy) bool {
+		if k.turn == c.turn {
+			return false
+		}
+		delete(c.policies, k.object)
+		return true
+	}
 	c.order = merge(slices.DeleteFunc(c.order, gone), fresh, func(a, b *keptPolicy) int { return compareRefs(a.ref, b.ref) })
 	return c.order
 }
