@@ -112,7 +112,7 @@ func (c *converter) mapping(n *yamlv3.Node, t reflect.Type, at *field.Path, dept
 		t = nil
 	}
 	c.out.WriteByte('{')
-	seen := make(map[string]int, len(n.Content)/2)
+	seen := make(map[string]int) // without a size it needs no memory of its own for as few as most have
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, value := n.Content[i], n.Content[i+1]
 		name, ok := c.key(key, at)

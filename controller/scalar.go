@@ -74,6 +74,10 @@ func tagProblem(n *yamlv3.Node) string {
 
 // quote is s as a JSON string.
 func quote(s string) []byte {
+	if strings.IndexFunc(s, func(r rune) bool { return r < ' ' || r > '~' || r == '"' || r == '\\' }) < 0 {
+		out := make([]byte, 0, len(s)+2)
+		return append(append(append(out, '"'), s...), '"')
+	}
 	out, err := json.Marshal(s)
 	if err != nil {
 		return []byte(`""`) // not for a string

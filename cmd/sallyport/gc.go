@@ -17,20 +17,26 @@ const (
 	gcHeadroom = 32 << 20
 	// gcLeast is the percentage (GOGC) of a large heap. A Check makes little garbage, so that collections of a heap full of
 	// tokens are far between, and Go's own 100 would have half of the memory lie idle.
-	gcLeast = 40
+	gcLeast = 25
 	// gcMost is the percentage of an empty heap.
 	gcMost = 800
+	// gcStart is the least until there are policies: reading them makes much garbage, and nobody else needs the memory yet.
+	gcStart = 200
 	// memoryShare is the part of a limit of memory that Go may use, in percent: the rest is for what it does not count.
 	memoryShare = 90
 )
 
-// gcPercent is the percentage (GOGC) for a heap of so many bytes.
-func gcPercent(live uint64) int {
-	return int(min(gcMost, max(gcLeast, gcHeadroom*100/max(live, 1))))
+// gcPercent is the percentage (GOGC) for a heap of so many bytes; started: there are policies.
+func gcPercent(live uint64, started bool) int {
+	least := uint64(gcLeast)
+	if !started {
+		least = gcStart
+	}
+	return int(min(gcMost, max(least, gcHeadroom*100/max(live, 1))))
 }
 
 // paceGC sets GOGC by the size of the heap after each collection until ctx ends, unless the operator has set it.
-func paceGC(ctx context.Context) error {
+func paceGC(ctx context.Context, started func() bool) error {
 	if os.Getenv("GOGC") != "" {
 		<-ctx.Done()
 		return nil
@@ -38,7 +44,7 @@ func paceGC(ctx context.Context) error {
 	collected := make(chan struct{}, 1)
 	for set := 0; ; {
 		// Setting it stops the world for a moment, so a small change is left alone.
-		if percent := gcPercent(liveHeap()); percent*10 < set*9 || percent*9 > set*10 {
+		if percent := gcPercent(liveHeap(), started()); percent*10 < set*9 || percent*9 > set*10 {
 			debug.SetGCPercent(percent)
 			set = percent
 		}

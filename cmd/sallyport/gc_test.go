@@ -15,10 +15,13 @@ func TestGCPercent(t *testing.T) {
 		live uint64
 		want int
 	}{
-		{0, gcMost}, {1, gcMost}, {4 << 20, 800}, {8 << 20, 400}, {gcHeadroom, 100}, {64 << 20, 50}, {80 << 20, gcLeast}, {1 << 30, gcLeast}, {math.MaxUint64, gcLeast},
+		{0, gcMost}, {1, gcMost}, {4 << 20, 800}, {8 << 20, 400}, {gcHeadroom, 100}, {64 << 20, 50}, {128 << 20, gcLeast}, {1 << 30, gcLeast}, {math.MaxUint64, gcLeast},
 	} {
-		if got := gcPercent(tt.live); got != tt.want {
+		if got := gcPercent(tt.live, true); got != tt.want {
 			t.Errorf("%d bytes: %d, want %d", tt.live, got, tt.want)
+		}
+		if got := gcPercent(tt.live, false); got != max(tt.want, gcStart) {
+			t.Errorf("%d bytes before there are policies: %d", tt.live, got)
 		}
 	}
 }
@@ -36,11 +39,11 @@ func TestGCFollowsTheHeap(t *testing.T) {
 	defer debug.SetGCPercent(debug.SetGCPercent(100))
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
-	go func() { done <- paceGC(ctx) }()
+	go func() { done <- paceGC(ctx, func() bool { return true }) }()
 	for gogc() <= 100 {
 		runtime.GC()
 	}
-	held := make([]byte, 3*gcHeadroom)
+	held := make([]byte, 5*gcHeadroom)
 	for i := 0; i < len(held); i += 4096 {
 		held[i] = 1
 	}
@@ -63,7 +66,7 @@ func TestGCOfTheOperatorStays(t *testing.T) {
 	defer debug.SetGCPercent(debug.SetGCPercent(55))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := paceGC(ctx); err != nil {
+	if err := paceGC(ctx, func() bool { return true }); err != nil {
 		t.Fatal(err)
 	}
 	if got := gogc(); got != 55 {

@@ -120,6 +120,8 @@ type service struct {
 	questions *questions
 	tls       *extauthz.TLS // nil: none
 	server    *extauthz.Server
+	// started tells whether there are policies.
+	started func() bool
 }
 
 func newService(flags *serveFlags, out io.Writer) (*service, error) {
@@ -144,6 +146,7 @@ func newService(flags *serveFlags, out io.Writer) (*service, error) {
 		return nil, err
 	}
 	snapshot := new(atomic.Pointer[policy.Snapshot])
+	s.started = func() bool { return snapshot.Load() != nil }
 	if err := s.newServer(options, snapshot); err != nil {
 		return nil, err
 	}
@@ -232,7 +235,7 @@ func (s *service) run(ctx context.Context) error {
 	}
 	group.Add(func() error { return follow(background) }, func(error) { cancel() })
 	limitMemory(os.ReadFile)
-	group.Add(func() error { return paceGC(background) }, func(error) { cancel() })
+	group.Add(func() error { return paceGC(background, s.started) }, func(error) { cancel() })
 	if s.webhook != nil {
 		group.Add(func() error { return s.webhook.run(background) }, func(error) { cancel() })
 	}

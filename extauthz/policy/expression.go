@@ -10,6 +10,7 @@ import (
 	"github.com/google/cel-go/checker"
 	"github.com/google/cel-go/common/types"
 	"github.com/google/cel-go/common/types/ref"
+	"github.com/google/cel-go/interpreter"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/sallyport/sallyport/api/v1alpha1"
@@ -27,32 +28,51 @@ const (
 
 // expression is a compiled CEL expression.
 type expression struct {
-	program cel.Program
+	plan    interpreter.InterpretableV2
 	message string
 	// lookups that it reads, by name.
 	lookups []string
 }
 
-// environment declares the variables of expressions. A nil Env compiles nothing.
+// environment declares the variables of expressions. A nil dialect compiles nothing.
 type environment struct {
 	// request has all variables.
-	request *cel.Env
+	request *dialect
 	// provider has claims and now.
-	provider *cel.Env
+	provider *dialect
+}
+
+// dialect is what expressions with the same variables share: the variables, and what plans their evaluation. A cel.Program
+// would have a planner of its own for each, with a table of all functions.
+type dialect struct {
+	*cel.Env
+	planner interpreter.Interpreter
 }
 
 // newEnvironment declares them. Its declarations are constants, which a test shows to be sound; were they not, every
 // expression would be refused.
 func newEnvironment() *environment {
-	provider, err := providerEnv()
+	env, err := providerEnv()
 	if err != nil {
 		return &environment{}
 	}
-	request, err := requestEnv(provider)
-	if err != nil {
-		return &environment{provider: provider}
+	out := &environment{provider: newDialect(env)}
+	if env, err = requestEnv(env); err == nil {
+		out.request = newDialect(env)
 	}
-	return &environment{request: request, provider: provider}
+	return out
+}
+
+func newDialect(env *cel.Env) *dialect {
+	dispatcher := interpreter.NewDispatcher()
+	for _, f := range env.Functions() {
+		overloads, err := f.Bindings()
+		if err != nil || dispatcher.Add(overloads...) != nil {
+			return nil
+		}
+	}
+	attributes := interpreter.NewAttributeFactory(env.Container, env.CELTypeAdapter(), env.CELTypeProvider())
+	return &dialect{env, interpreter.NewInterpreter(dispatcher, env.Container, env.CELTypeProvider(), env.CELTypeAdapter(), attributes)}
 }
 
 func providerEnv() (*cel.Env, error) {
@@ -115,11 +135,11 @@ func compileExpression(v *vocabulary, source string, wanted ...*cel.Type) (*expr
 	if cost.Max > maxExpressionCost {
 		return nil, fmt.Errorf("may cost too much on a large token (%d, at most %d): avoid loops within loops", cost.Max, maxExpressionCost)
 	}
-	program, err := env.Program(ast, cel.EvalOptions(cel.OptOptimize))
+	plan, err := env.planner.NewInterpretable(ast.NativeRep(), interpreter.Optimize(), interpreter.CompileRegexConstants(interpreter.MatchesRegexOptimization))
 	if err != nil {
 		return nil, err
 	}
-	return &expression{program: program, lookups: lookups}, nil
+	return &expression{plan: plan, lookups: lookups}, nil
 }
 
 func isOneOf(t *cel.Type, wanted []*cel.Type) bool {
@@ -148,13 +168,32 @@ func compileExpressions(v *vocabulary, in []v1alpha1.Expression, at *field.Path,
 
 // holds evaluates the expression; an error counts as false.
 func (e *expression) holds(vars cel.Activation) bool {
-	out, _, err := e.program.Eval(vars)
+	out, err := e.eval(vars)
 	return err == nil && out == types.True
+}
+
+// eval evaluates the expression over an Activation, as a cel.Program does: a panic is an error.
+func (e *expression) eval(vars cel.Activation) (out ref.Val, err error) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			out, err = nil, fmt.Errorf("internal error: %v", fault)
+		}
+	}()
+	frame, err := interpreter.NewExecutionFrame(vars)
+	if err != nil {
+		return nil, err
+	}
+	defer frame.Close()
+	out = e.plan.Exec(frame)
+	if fault, ok := out.(*types.Err); ok {
+		return nil, fault
+	}
+	return out, nil
 }
 
 // value evaluates the expression; ok is false where it has no value: an error, or null.
 func (e *expression) value(vars cel.Activation) (ref.Val, bool) {
-	out, _, err := e.program.Eval(vars)
+	out, err := e.eval(vars)
 	if err != nil || types.IsUnknownOrError(out) || out == types.NullValue {
 		return nil, false
 	}

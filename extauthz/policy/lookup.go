@@ -16,7 +16,7 @@ const lookupsVariable = "lookups"
 
 // vocabulary is what an expression may name: the variables of env, and of lookups those that the policy has.
 type vocabulary struct {
-	env     *cel.Env
+	env     *dialect
 	lookups []string
 }
 

@@ -10,6 +10,8 @@ import (
 const (
 	// hostsPerPolicy and rulesPerPolicy are within the bounds of the API.
 	hostsPerPolicy, rulesPerPolicy = 64, 200
+	// fileBytes is where a file ends, and a further one begins: several can be read at a time.
+	fileBytes = 256 << 10
 )
 
 // estate is what a server's folder of policies holds.
@@ -34,19 +36,30 @@ func (e estate) write(dir, jwks string) error {
 		return fmt.Errorf("writing policies: %w", err)
 	}
 	var text bytes.Buffer
+	files := 0
+	flush := func() error {
+		name := filepath.Join(dir, fmt.Sprintf("load-%d.yaml", files))
+		if err := os.WriteFile(name, text.Bytes(), 0o644); err != nil {
+			return fmt.Errorf("writing policies: %w", err)
+		}
+		files++
+		text.Reset()
+		return nil
+	}
 	fmt.Fprintf(&text, providerObject, issuer, audience, jwks)
 	for p, from := 0, 0; p < e.policies; p++ {
 		to := from + (e.hosts-from)/(e.policies-p)
 		e.policy(&text, p, from, to)
-		from = to
+		if from = to; text.Len() > fileBytes {
+			if err := flush(); err != nil {
+				return err
+			}
+		}
 	}
 	for from := 0; from < e.rules; from += rulesPerPolicy {
 		moreRules(&text, from, min(from+rulesPerPolicy, e.rules))
 	}
-	if err := os.WriteFile(filepath.Join(dir, "load.yaml"), text.Bytes(), 0o644); err != nil {
-		return fmt.Errorf("writing policies: %w", err)
-	}
-	return nil
+	return flush()
 }
 
 const providerObject = `apiVersion: sallyport.dev/v1alpha1
