@@ -87,7 +87,7 @@ func (c *cache) find(hash uint64, raw string, p *Provider) *cacheEntry {
 		e = s.slots[slot]
 	}
 	s.mu.RUnlock()
-	if e == nil || e.raw != raw || e.identity.Provider.Fingerprint != p.Fingerprint || e.identity.Issuer != p.Issuer {
+	if e == nil || e.raw != raw || e.identity.Provider.Fingerprint != p.Fingerprint || !p.Issues(e.identity.Issuer) {
 		return nil
 	}
 	return e

@@ -101,7 +101,7 @@ func NewIntrospected(p *Provider, answer string, now time.Time) (*Identity, erro
 		return nil, ErrTokenType
 	}
 	if _, there := claims["iss"]; !there {
-		claims["iss"] = p.Issuer
+		claims["iss"] = p.Issuer // of a provider with tenants this is nobody's
 	}
 	return prove(p, claims, p.acceptedType(), now)
 }
