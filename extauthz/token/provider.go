@@ -94,6 +94,14 @@ type Remote struct {
 	Interval, MinInterval, StaleFor time.Duration
 }
 
+// Metadata is where the metadata of r's issuer is.
+func (r *Remote) Metadata() string {
+	if r.Discovery && r.URL != "" {
+		return r.URL
+	}
+	return r.Issuer
+}
+
 // ID names everything in r: remotes of equal ID share keys and refreshes.
 func (r *Remote) ID() [32]byte {
 	b := []byte{0, 0}

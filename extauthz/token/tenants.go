@@ -44,7 +44,7 @@ func NewTenants(issuer string, names []string, claim ClaimPath) (*Tenants, error
 	}
 	t.listed = make(map[string]*Provider, len(names))
 	for _, name := range names {
-		if !isTenant(name) {
+		if !IsTenant(name) {
 			return nil, fmt.Errorf("tenant %q: must be 1 to %d letters, digits and ._~- with no dot in front", name, maxTenantBytes)
 		}
 		if _, twice := t.listed[name]; twice {
@@ -58,9 +58,9 @@ func NewTenants(issuer string, names []string, claim ClaimPath) (*Tenants, error
 	return t, nil
 }
 
-// isTenant tells whether s may be a tenant: the unreserved characters of a URL (RFC 3986 §2.3), which are written in one
+// IsTenant tells whether s may be a tenant: the unreserved characters of a URL (RFC 3986 §2.3), which are written in one
 // way only, and neither "." nor "..". So no tenant reaches beyond its segment, whoever reads the issuer.
-func isTenant(s string) bool {
+func IsTenant(s string) bool {
 	if s == "" || len(s) > maxTenantBytes || s[0] == '.' {
 		return false
 	}
@@ -80,7 +80,7 @@ func (t *Tenants) of(iss string) (tenant string, ok bool) {
 	}
 	tenant = iss[len(t.before) : len(iss)-len(t.after)]
 	if t.listed == nil {
-		return tenant, isTenant(tenant)
+		return tenant, IsTenant(tenant)
 	}
 	_, ok = t.listed[tenant]
 	return tenant, ok
@@ -189,7 +189,7 @@ func (p *Provider) MeetsIssuer(o *Provider) bool {
 	// Both marks are whole segments, so that segment by segment is all there is to compare.
 	a, b := strings.Split(p.Tenants.pattern(), "/"), strings.Split(o.Tenants.pattern(), "/")
 	return slices.EqualFunc(a, b, func(a, b string) bool {
-		return a == b || a == TenantMark && isTenant(b) || b == TenantMark && isTenant(a)
+		return a == b || a == TenantMark && IsTenant(b) || b == TenantMark && IsTenant(a)
 	})
 }
 
