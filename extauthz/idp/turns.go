@@ -8,7 +8,7 @@ import (
 	"github.com/sallyport/sallyport/extauthz/token"
 )
 
-// turnsPerInterval is how many tenants of one issuer may be asked for keys within minInterval because of tokens with
+// turnsPerInterval is how many tenants of one provider may be asked for keys within minInterval because of tokens with
 // unknown keys. The next has to wait for its turn: whoever makes such tokens for every tenant starts no more fetches in sum,
 // and holds no tenant's turn up for longer than all of them take.
 const turnsPerInterval = 8

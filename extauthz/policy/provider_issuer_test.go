@@ -128,7 +128,7 @@ func TestTenantsOfAProvider(t *testing.T) {
 	apart := provider("https://id.example.com/realms/{tenant}", "values: [b, a]", "")
 	var got []string
 	for _, h := range apart.KeyHolders() {
-		if r := h.Remote; !r.Discovery || r.URL != "" || r.Issuer != h.Issuer || r.Among != apart.Issuer || h.Name != apart.Name {
+		if r := h.Remote; !r.Discovery || r.URL != "" || r.Issuer != h.Issuer || r.Among != apart.Name || h.Name != apart.Name {
 			t.Errorf("holder %+v, %+v", h, r)
 		}
 		got = append(got, h.Issuer)

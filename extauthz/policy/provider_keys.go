@@ -73,7 +73,7 @@ func (c *providerCompiler) discovery(t *token.Provider, location string, spec *f
 	}
 	t.KeepApart(func(issuer string) *token.Remote {
 		own := *remote // with one bundle of authorities for all
-		own.Issuer, own.Among = issuer, c.spec.Issuer
+		own.Issuer, own.Among = issuer, t.Name
 		return &own
 	})
 }

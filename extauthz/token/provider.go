@@ -82,8 +82,8 @@ type Remote struct {
 	URL        string
 	// Issuer, in which TenantMark stands for whichever tenant it is, where tenants share their keys.
 	Issuer string
-	// Among is what the issuers of a provider whose tenants have keys of their own have in common; "" elsewhere. What
-	// tokens with unknown keys start is bounded for all of these remotes together.
+	// Among is the Name of the provider, where its tenants have keys of their own; "" elsewhere. What tokens with unknown
+	// keys start is bounded for all remotes of one name together, and no other provider has a share in it.
 	Among string
 	// RootCAs is a PEM bundle of the authorities to trust; nil means the system's.
 	RootCAs []byte
