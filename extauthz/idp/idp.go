@@ -123,12 +123,13 @@ func (k *Keeper) Sync(providers []*token.Provider) {
 	var added []*refresher
 	for id, sharing := range byRemote(providers) {
 		r := old.byID[id]
-		if r == nil {
+		isNew := r == nil
+		if isNew {
 			r = k.newRefresher(sharing, old)
 			added = append(added, r)
 		}
-		if turns := turnsOf(r.remote, r.schedule, old.turns, next.turns); r.turns == nil {
-			r.turns = turns // before it runs; one that stays has them
+		if turns := turnsOf(r.remote, r.schedule, old.turns, next.turns); isNew {
+			r.turns = turns // one that stays has them, and runs
 		}
 		for _, p := range sharing {
 			next.byProvider[p] = r

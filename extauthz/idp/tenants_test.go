@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -164,35 +165,58 @@ func TestMetadataElsewhere(t *testing.T) {
 	}
 }
 
-// crowd is a provider of n tenants whose fetches are counted.
-func crowd(t *testing.T, n int) (k *Keeper, p *token.Provider, fetches map[string][]time.Time) {
+// crowd is a provider of some tenants whose fetches are counted.
+type crowd struct {
+	*Keeper
+	of *token.Provider
+
+	mu      sync.Mutex
+	fetches map[string][]time.Time // by issuer
+	away    string                 // the issuer that answers nothing
+}
+
+func newCrowd(t *testing.T, n int) *crowd {
 	t.Helper()
 	var names []string
 	for i := range n {
 		names = append(names, fmt.Sprintf("t%02d", i))
 	}
-	p = realmsOf(t, "https://id.example.com", names...)
-	body := jwks(t, "a")
-	var mu sync.Mutex
-	fetches = map[string][]time.Time{}
 	k, err := New(Config{Random: func() float64 { return 0.5 }})
 	if err != nil {
 		t.Fatal(err)
 	}
+	c := &crowd{Keeper: k, of: realmsOf(t, "https://id.example.com", names...), fetches: map[string][]time.Time{}}
+	body := jwks(t, "a")
 	k.newFetch = func(r *token.Remote) func(context.Context) ([]byte, error) {
 		return func(context.Context) ([]byte, error) {
-			mu.Lock()
-			defer mu.Unlock()
-			fetches[r.Issuer] = append(fetches[r.Issuer], time.Now())
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			if c.fetches[r.Issuer] = append(c.fetches[r.Issuer], time.Now()); r.Issuer == c.away {
+				return nil, failure(BadStatus)
+			}
 			return body, nil
 		}
 	}
 	t.Cleanup(k.Close)
-	k.Sync([]*token.Provider{p})
+	k.Sync([]*token.Provider{c.of})
 	if err := k.WaitTried(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	return k, p, fetches
+	return c
+}
+
+// leaves makes an issuer answer nothing from now on.
+func (c *crowd) leaves(issuer string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.away = issuer
+}
+
+// asked are the fetches of a tenant's keys after the first.
+func (c *crowd) asked(issuer string) []time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.fetches[issuer][1:])
 }
 
 // TestUnknownKeysOfManyTenantsAreBoundedInSum: whoever sends tokens with unknown keys for every tenant, again and again,
@@ -200,18 +224,18 @@ func crowd(t *testing.T, n int) (k *Keeper, p *token.Provider, fetches map[strin
 func TestUnknownKeysOfManyTenantsAreBoundedInSum(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const tenants, minutes = 64, 5
-		k, p, fetches := crowd(t, tenants)
+		c := newCrowd(t, tenants)
 		begin := time.Now()
 		for time.Since(begin) < minutes*time.Minute {
-			for _, h := range p.KeyHolders() {
-				set := mustKeys(t, k, h, nil)
-				mustKeys(t, k, h, set)
+			for _, h := range c.of.KeyHolders() {
+				set := mustKeys(t, c.Keeper, h, nil)
+				mustKeys(t, c.Keeper, h, set)
 			}
 			pass(time.Second)
 		}
 		sum := 0
-		for issuer, at := range fetches {
-			asked := at[1:] // the first is that of the start
+		for _, issuer := range c.of.Tenants.Issuers() {
+			asked := c.asked(issuer)
 			sum += len(asked)
 			if len(asked) == 0 || asked[0].Sub(begin) > tenants/turnsPerInterval*10*time.Second+time.Second {
 				t.Errorf("%s: no turn within a round", issuer)
@@ -226,11 +250,11 @@ func TestUnknownKeysOfManyTenantsAreBoundedInSum(t *testing.T) {
 // TestOneTenantAloneWaitsForNoTurn: a rotation is found at once where nobody floods.
 func TestOneTenantAloneWaitsForNoTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		k, p, fetches := crowd(t, 64)
-		h := p.KeyHolders()[7]
+		c := newCrowd(t, 64)
+		h := c.of.KeyHolders()[7]
 		begin := time.Now()
-		mustKeys(t, k, h, mustKeys(t, k, h, nil))
-		if at := fetches[h.Issuer]; len(at) != 2 || at[1] != begin {
+		mustKeys(t, c.Keeper, h, mustKeys(t, c.Keeper, h, nil))
+		if at := c.asked(h.Issuer); len(at) != 1 || at[0] != begin {
 			t.Errorf("fetched at %v", at)
 		}
 	})
@@ -239,19 +263,17 @@ func TestOneTenantAloneWaitsForNoTurn(t *testing.T) {
 // TestTurnsOutliveASync: who changes a provider does not get new turns.
 func TestTurnsOutliveASync(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		k, p, fetches := crowd(t, 20)
-		for i, h := range p.KeyHolders() {
+		c := newCrowd(t, 20)
+		for i, h := range c.of.KeyHolders() {
 			if i%10 == 0 {
-				k.Sync([]*token.Provider{p})
-				k.Sync([]*token.Provider{p, provider("other", "https://other.example.com/keys")})
+				c.Sync([]*token.Provider{c.of})
+				c.Sync([]*token.Provider{c.of, provider("other", "https://other.example.com/keys")})
 			}
-			mustKeys(t, k, h, mustKeys(t, k, h, nil))
+			mustKeys(t, c.Keeper, h, mustKeys(t, c.Keeper, h, nil))
 		}
 		sum := 0
-		for issuer, at := range fetches {
-			if issuer != "" && strings.Contains(issuer, "realms") {
-				sum += len(at) - 1
-			}
+		for _, issuer := range c.of.Tenants.Issuers() {
+			sum += len(c.asked(issuer))
 		}
 		if sum != turnsPerInterval {
 			t.Errorf("%d fetches at once, want %d", sum, turnsPerInterval)
@@ -262,17 +284,16 @@ func TestTurnsOutliveASync(t *testing.T) {
 // TestAgedTenant: of several tenants the status tells of those whose keys are old, and the time of the oldest.
 func TestAgedTenant(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		k, p, _ := crowd(t, 3)
-		begin := time.Now()
-		second := k.generation.Load().byProvider[p.KeyHolders()[1]]
-		second.fetch = func(context.Context) ([]byte, error) { return nil, failure(BadStatus) } // it sleeps
+		c := newCrowd(t, 3)
+		begin, away := time.Now(), c.of.KeyHolders()[1].Issuer
+		c.leaves(away)
 		pass(30 * time.Minute)
-		s := k.Status(p)
-		if !s.Ready || !s.Stale || !s.LastSuccess.Equal(begin) || len(s.Wanting) != 1 || s.Wanting[0] != p.KeyHolders()[1].Issuer {
+		s := c.Status(c.of)
+		if !s.Ready || !s.Stale || !s.LastSuccess.Equal(begin) || len(s.Wanting) != 1 || s.Wanting[0] != away {
 			t.Errorf("status %+v", s)
 		}
 		pass(time.Hour)
-		if s := k.Status(p); s.Ready || len(s.Wanting) != 1 {
+		if s := c.Status(c.of); s.Ready || len(s.Wanting) != 1 {
 			t.Errorf("status %+v", s)
 		}
 	})
