@@ -66,7 +66,7 @@ func (r *Request) facts(s *policy.Snapshot, of *policy.Candidate, trusted []*tok
 		f.Err = r.TokenErr
 		return f, nil
 	}
-	p, err := r.provider(s, trusted)
+	p, issuer, err := r.provider(s, trusted)
 	if err != nil {
 		return f, err
 	}
@@ -74,7 +74,7 @@ func (r *Request) facts(s *policy.Snapshot, of *policy.Candidate, trusted []*tok
 		f.Err = token.ErrUntrustedIssuer
 		return f, nil
 	}
-	f.Identity, f.Err = token.NewIdentity(p, r.claims(p), r.Now)
+	f.Identity, f.Err = token.NewIdentity(p, r.claims(p, issuer), r.Now)
 	for _, l := range of.Lookups(f) {
 		looked := policy.LookedUp{Lookup: l, Err: token.ErrLookup}
 		if answer, ok := r.Lookups[l.Name[strings.LastIndexByte(l.Name, '/')+1:]]; ok {
@@ -85,34 +85,41 @@ func (r *Request) facts(s *policy.Snapshot, of *policy.Candidate, trusted []*tok
 	return f, nil
 }
 
-// provider is the trusted one whose token it is; nil where that is not trusted.
-func (r *Request) provider(s *policy.Snapshot, trusted []*token.Provider) (*token.Provider, error) {
+// provider is the trusted one whose token it is, and its issuer; nil where that is not trusted.
+func (r *Request) provider(s *policy.Snapshot, trusted []*token.Provider) (p *token.Provider, issuer string, err error) {
 	issuer, said := r.Claims["iss"].(string)
 	switch {
 	case r.Issuer != "":
-		var err error
 		if issuer, err = issuerOf(s, r.Issuer); err != nil {
-			return nil, err
+			return nil, "", err
 		}
 	case said:
+	case len(trusted) == 1 && trusted[0].Tenants == nil:
+		return trusted[0], trusted[0].Issuer, nil
 	case len(trusted) == 1:
-		return trusted[0], nil
+		issuer = trusted[0].Issuer
 	default:
-		return nil, errors.New("the rule trusts several providers: say with issuer= whose token it is")
+		return nil, "", errors.New("the rule trusts several providers: say with issuer= whose token it is")
 	}
 	for _, p := range trusted {
-		if p.Issuer == issuer {
-			return p, nil
+		if p.Issues(issuer) {
+			return p, issuer, nil
+		}
+		if p.Tenants != nil && p.Issuer == issuer {
+			return nil, "", fmt.Errorf("%s is for several tenants: say with issuer= the issuer of one", p.Name)
 		}
 	}
-	return nil, nil
+	return nil, "", nil
 }
 
 // issuerOf finds a provider by its name, whole or the last part of it, or by its issuer.
 func issuerOf(s *policy.Snapshot, name string) (string, error) {
 	issuers := map[string]bool{}
 	for _, p := range s.Providers() {
-		if p.Name == name || p.Issuer == name || strings.HasSuffix(p.Name, "/"+name) {
+		switch {
+		case p.Issues(name):
+			issuers[name] = true
+		case p.Name == name || p.Issuer == name || strings.HasSuffix(p.Name, "/"+name):
 			issuers[p.Issuer] = true
 		}
 	}
@@ -125,11 +132,11 @@ func issuerOf(s *policy.Snapshot, name string) (string, error) {
 	return name, nil
 }
 
-// claims are those of the token, with what every token of p has.
-func (r *Request) claims(p *token.Provider) token.Claims {
+// claims are those of the token, with what every token of p with this issuer has.
+func (r *Request) claims(p *token.Provider, issuer string) token.Claims {
 	seconds := func(t time.Time) json.Number { return json.Number(strconv.FormatInt(t.Unix(), 10)) }
 	claims := token.Claims{
-		"iss": p.Issuer, "sub": "somebody", "iat": seconds(r.Now), "exp": seconds(r.Now.Add(5 * time.Minute)),
+		"iss": issuer, "sub": "somebody", "iat": seconds(r.Now), "exp": seconds(r.Now.Add(5 * time.Minute)),
 	}
 	if len(p.Audiences) > 0 {
 		aud := make([]any, len(p.Audiences))
@@ -139,9 +146,25 @@ func (r *Request) claims(p *token.Provider) token.Claims {
 		claims[claimName(p.AudienceClaim, "aud")] = aud
 	}
 	claims[claimName(p.Subject, "sub")] = "somebody"
+	if name, tenant := p.TenantClaim(issuer); name != "" {
+		claims[name] = tenant
+	}
 	maps.Copy(claims, r.Claims)
+	if p.ServiceAccounts {
+		addServiceAccount(claims)
+	}
 	maps.DeleteFunc(claims, func(_ string, v any) bool { return v == nil })
 	return claims
+}
+
+// addServiceAccount adds what the token of a ServiceAccount says of it beside its subject, unless it is there.
+func addServiceAccount(claims token.Claims) {
+	subject, _ := claims["sub"].(string)
+	namespace, account, ok := token.ServiceAccountOf(subject)
+	name, value := token.ServiceAccountClaims(namespace, account)
+	if _, there := claims[name]; ok && !there {
+		claims[name] = value
+	}
 }
 
 func claimName(p token.ClaimPath, otherwise string) string {

@@ -66,6 +66,7 @@ type Cluster struct {
 	// references are watched through caches of their own, by namespace: one that is forbidden holds up no other.
 	references      *references
 	referenceCaches map[string]cache.Cache
+	accounts        *accounts
 	status          *statusWriter
 	leading         atomic.Bool
 	published       atomic.Pointer[Published]
@@ -135,6 +136,7 @@ func (c *Cluster) Run(parent context.Context) error {
 	}
 	if c.firstLook(ctx) == nil {
 		running.Go(func() { c.keepLooking(ctx) })
+		running.Go(func() { c.accounts.keepAsking(ctx, c.config.LookInterval) })
 		running.Go(func() { c.lead(ctx) })
 		c.publishChanges(ctx)
 	}
@@ -205,6 +207,7 @@ func (c *Cluster) list(ctx context.Context) (*Listing, error) {
 	if err := c.references.resolve(ctx, &l.Objects, c.config.Options.OwnNamespace); err != nil && c.config.Snapshot.Load() == nil {
 		return nil, err // there was no snapshot yet in which a provider could miss what it names
 	}
+	c.accounts.resolve(ctx, &l.Objects)
 	return l, ctx.Err()
 }
 
@@ -227,8 +230,10 @@ func (c *Cluster) Objects() (policy.Objects, policy.Options, bool) {
 }
 
 // Referred reads the Secrets and ConfigMaps that the providers of objects name, which need not be stored, as they are now,
-// in the place of those in it. The error says that something could not be read. Safe for concurrent use.
+// in the place of those in it, and who issues ServiceAccount tokens. The error says that something could not be read. Safe
+// for concurrent use.
 func (c *Cluster) Referred(ctx context.Context, objects *policy.Objects) error {
+	c.accounts.lookUp(ctx, objects)
 	return c.references.lookUp(ctx, objects, c.config.Options.OwnNamespace)
 }
 

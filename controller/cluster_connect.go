@@ -32,6 +32,7 @@ func (c *Cluster) connect() error {
 		return fmt.Errorf("connecting: %w", err)
 	}
 	c.discovery = c.clients.Discovery()
+	c.accounts = &accounts{ask: c.issuer, changed: c.wake}
 	mapper := clusterMapper(c.kinds)
 	options := cache.Options{
 		Scheme: scheme, Mapper: mapper, DefaultTransform: trim,

@@ -31,6 +31,7 @@ type Story struct {
 	options  policy.Options
 	proxies  policy.Proxies
 	cluster  bool
+	accounts policy.ServiceAccounts
 	listing  *Listing
 	checks   []check
 	problems *section // nil where the story expects no errors
@@ -111,7 +112,9 @@ func ParseStory(name string, data []byte) (*Story, error) {
 		errs.sort()
 		return nil, errs
 	}
-	s.listing = listing
+	if s.listing = listing; s.cluster {
+		s.listing.Objects.ServiceAccounts = s.accounts
+	}
 	return s, nil
 }
 

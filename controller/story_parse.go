@@ -7,6 +7,9 @@ import (
 	"github.com/sallyport/sallyport/extauthz/policy"
 )
 
+// defaultAccountIssuer is the issuer of ServiceAccount tokens in most clusters.
+const defaultAccountIssuer = "https://kubernetes.default.svc.cluster.local"
+
 // parseChecks reads the checks: a request, "=>" and an answer a line. Lines that are empty or begin with # are kept as
 // they are.
 func (s *Story) parseChecks(part section) (errs FileErrors) {
@@ -67,6 +70,8 @@ func (s *Story) option(name, value string) (problem string) {
 		s.options.OwnNamespace = value
 	case "cluster-domain":
 		s.options.ClusterDomain = value
+	case "service-account-issuer":
+		s.accounts.Issuer = value
 	case "gateway-principals":
 		s.proxies.Gateways = strings.Split(value, ",")
 	case "cluster", "host-grants", "require-scope", "dry-run":
@@ -77,7 +82,7 @@ func (s *Story) option(name, value string) (problem string) {
 		s.turn(name, on)
 	default:
 		return shown(name) + " is no option; there are client-address, trust-domain, namespace, dry-run, require-scope, cluster, " +
-			"and in a cluster host-grants, gateway-principals and cluster-domain"
+			"and in a cluster host-grants, gateway-principals, cluster-domain and service-account-issuer"
 	}
 	return ""
 }
@@ -94,5 +99,8 @@ func (s *Story) turn(name string, on bool) {
 		s.options.HostGrants = on
 	case "cluster":
 		s.cluster, s.options.HostGrants, s.proxies.FromPrincipal = on, on, on
+		if s.accounts.Issuer == "" {
+			s.accounts.Issuer = defaultAccountIssuer
+		}
 	}
 }

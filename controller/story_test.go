@@ -175,7 +175,7 @@ func TestParseStorySaysWhatIsWrong(t *testing.T) {
 		{"no key", "-- checks --\nGET https://a.com/ - x => allow\n", `s.txtar:2: "x": expected key=value`},
 		{"address", "-- checks --\nGET https://a.com/ from=x => allow\n", `s.txtar:2: from: ParseAddr("x"): unable to parse IP`},
 		{"reason of a token", "-- checks --\nGET https://a.com/ !NoRule => allow\n", "s.txtar:2: !NoRule: no token is refused for that reason before its claims are read"},
-		{"option", "-- options --\nx=1\ndry-run=x\nclient-address=x\n-- checks --\nGET https://a.com/ =>\n", `s.txtar:2: "x" is no option; there are client-address, trust-domain, namespace, dry-run, require-scope, cluster, and in a cluster host-grants, gateway-principals and cluster-domain
+		{"option", "-- options --\nx=1\ndry-run=x\nclient-address=x\n-- checks --\nGET https://a.com/ =>\n", `s.txtar:2: "x" is no option; there are client-address, trust-domain, namespace, dry-run, require-scope, cluster, and in a cluster host-grants, gateway-principals, cluster-domain and service-account-issuer
 s.txtar:3: dry-run must be true or false
 s.txtar:4: client-address must be peer, xff or empty`},
 		{"kinds of a cluster in a story that is about none", "-- a.yaml --\napiVersion: v1\nkind: Service\nmetadata: {name: a}\n-- checks --\nGET https://a.com/ =>\n",
@@ -226,6 +226,16 @@ apiVersion: sallyport.dev/v1alpha1
 kind: AuthPolicy
 metadata: {name: host, namespace: shop}
 spec: {hosts: [a.com], rules: [{name: host, access: Public}]}
+---
+apiVersion: sallyport.dev/v1alpha1
+kind: IdentityProvider
+metadata: {name: cluster, namespace: shop}
+spec: {audiences: [a], keys: {kubernetes: {}}}
+---
+apiVersion: sallyport.dev/v1alpha1
+kind: AuthPolicy
+metadata: {name: token, namespace: shop}
+spec: {hosts: [c.com], identityProviders: [{name: cluster}], rules: [{name: token, access: Authenticated}]}
 -- options --
 `
 	const me = " destination=spiffe://cluster.local/ns/shop/sa/a"
@@ -237,6 +247,8 @@ spec: {hosts: [a.com], rules: [{name: host, access: Public}]}
 		{"a gateway by its principal", "cluster=true\nhost-grants=false\ngateway-principals=spiffe://x/y,spiffe://cluster.local/ns/shop/sa/*\n", "GET https://a.com/" + me + " => allow host Public"},
 		{"the domain of Services", "cluster=true\nhost-grants=false\ncluster-domain=example.org\n", "GET https://a.shop.svc.example.org/" + me + " => allow service Public"},
 		{"a scope is required", "cluster=true\nhost-grants=false\nrequire-scope=true\n", "GET https://a.com/ => deny 403 ScopeRequired"},
+		{"ServiceAccounts of most clusters", "cluster=true\nhost-grants=false\n", `GET https://c.com/ {"sub":"system:serviceaccount:shop:a","iss":"https://kubernetes.default.svc.cluster.local"} => allow token`},
+		{"who issues their tokens", "cluster=true\nservice-account-issuer=https://a\nhost-grants=false\n", `GET https://c.com/ {"sub":"system:serviceaccount:shop:a","iss":"https://a"} => allow token`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s, err := ParseStory("s.txtar", []byte(objects+tt.options+"-- checks --\n"+tt.check+"\n"))
@@ -252,7 +264,7 @@ spec: {hosts: [a.com], rules: [{name: host, access: Public}]}
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diffs := s.Run(); len(diffs) != 1 || !strings.Contains(diffs[0].Got, "is not granted") {
+	if diffs := s.Run(); len(diffs) != 2 || !strings.Contains(diffs[0].Got, "is not granted") {
 		t.Errorf("without a grant: %v", diffs)
 	}
 }

@@ -52,6 +52,34 @@ func TestWebhookReadsWhatAProviderRefersTo(t *testing.T) {
 	}
 }
 
+// TestWebhookAsksForTheIssuerOfTheCluster: a provider may be the first that takes ServiceAccount tokens.
+func TestWebhookAsksForTheIssuerOfTheCluster(t *testing.T) {
+	for _, tt := range []struct {
+		name, object string
+		err          error
+		warnings     []string
+	}{
+		{name: "it is known", object: "{audiences: [a], keys: {kubernetes: {}}}"},
+		{name: "it is the one that is written", object: "{issuer: https://a, audiences: [a], keys: {kubernetes: {}}}"},
+		{name: "it is another", object: "{issuer: https://b, audiences: [a], keys: {kubernetes: {}}}",
+			warnings: []string{`spec.issuer: "https://b" is not the issuer of this cluster`}},
+		{name: "it may not be read", object: "{audiences: [a], keys: {kubernetes: {}}}", err: apierrors.NewForbidden(schema.GroupResource{}, "", nil),
+			warnings: []string{"spec.keys.kubernetes: the API server does not let Sallyport read"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			a, issuer, err, _, _ := askedAccounts()
+			*issuer, *err = "https://a", tt.err
+			w := testWebhook(t, WebhookConfig{
+				Objects:  objectsOf(t, shopNamespace, policy.Options{}),
+				Referred: func(ctx context.Context, objs *policy.Objects) error { a.lookUp(ctx, objs); return nil },
+			})
+			causes, warned := webhookSaid(t, w.Handle(t.Context(), reviewOf(t, "", corpWith(tt.object))))
+			wantPrefixes(t, "causes", causes, nil)
+			wantPrefixes(t, "warnings", warned, tt.warnings)
+		})
+	}
+}
+
 // TestWebhookSaysWhichNamespacesItMayNotRead, as the status would.
 func TestWebhookSaysWhichNamespacesItMayNotRead(t *testing.T) {
 	objects := policy.Objects{ReferenceNamespaces: []string{"sallyport"}}

@@ -22,7 +22,7 @@ func worldOf(all *policy.Objects, o metav1.Object, ref policy.ObjectRef, opts po
 	world = policy.Objects{
 		Namespaces: all.Namespaces, Services: all.Services,
 		Gateways: all.Gateways, HTTPRoutes: all.HTTPRoutes, GRPCRoutes: all.GRPCRoutes,
-		Undecoded: all.Undecoded, ReferenceNamespaces: all.ReferenceNamespaces,
+		Undecoded: all.Undecoded, ReferenceNamespaces: all.ReferenceNamespaces, ServiceAccounts: all.ServiceAccounts,
 	}
 	if _, has := all.Undecoded[ref]; has {
 		world.Undecoded = maps.Clone(all.Undecoded)

@@ -117,15 +117,29 @@ const (
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.algorithms) || !self.algorithms.exists(a, a.startsWith('HS')) || self.algorithms.all(a, a.startsWith('HS'))",fieldPath=".algorithms",message="HS256, HS384 and HS512 may not stand beside others: whoever knows a public key could sign with it"
 // +kubebuilder:validation:XValidation:rule="!has(self.algorithms) || !self.algorithms.exists(a, a.startsWith('HS')) || has(self.keys) && has(self.keys.secretKeyRef)",fieldPath=".algorithms",message="HS256, HS384 and HS512 need keys.secretKeyRef: their key is a secret"
-// +kubebuilder:validation:XValidation:rule="has(self.keys) && !has(self.keys.discovery) || self.issuer.lowerAscii().startsWith('https://') || has(self.allowHTTP) && self.allowHTTP && self.issuer.lowerAscii().startsWith('http://')",fieldPath=".issuer",message="must be an https URL for discovery; name another source in keys, or say allowHTTP: true for development"
+// +kubebuilder:validation:XValidation:rule="has(self.issuer) || has(self.keys) && has(self.keys.kubernetes)",fieldPath=".issuer",reason=FieldValueRequired,message="is required: the text that iss has in the tokens; only keys.kubernetes finds it by itself"
+// +kubebuilder:validation:XValidation:rule="!has(self.issuer) || has(self.keys) && (!has(self.keys.discovery) || has(self.keys.discovery.url)) || self.issuer.lowerAscii().startsWith('https://') || has(self.allowHTTP) && self.allowHTTP && self.issuer.lowerAscii().startsWith('http://')",fieldPath=".issuer",message="must be an https URL for discovery; name another source in keys, or say allowHTTP: true for development"
+// +kubebuilder:validation:XValidation:rule="!has(self.keys) || !has(self.keys.discovery) || !has(self.keys.discovery.url) || !self.keys.discovery.url.startsWith('http://') || has(self.allowHTTP) && self.allowHTTP",fieldPath=".keys.discovery.url",message="must be https; allowHTTP: true allows http, for development"
 // +kubebuilder:validation:XValidation:rule="!has(self.keys) || !has(self.keys.remote) || !self.keys.remote.url.startsWith('http://') || has(self.allowHTTP) && self.allowHTTP",fieldPath=".keys.remote.url",message="must be https; allowHTTP: true allows http, for development"
 // +kubebuilder:validation:XValidation:rule="!has(self.introspection) || !has(self.introspection.endpoint) || !self.introspection.endpoint.startsWith('http://') || has(self.allowHTTP) && self.allowHTTP",fieldPath=".introspection.endpoint",message="must be https; allowHTTP: true allows http, for development"
+// +kubebuilder:validation:XValidation:rule="has(self.tenants) == (has(self.issuer) && self.issuer.contains('{tenant}'))",fieldPath=".tenants",message="goes with an issuer that holds {tenant}, and an issuer that does with tenants"
+// +kubebuilder:validation:XValidation:rule="!has(self.tenants) || has(self.tenants.claim) || !has(self.keys) || has(self.keys.discovery) && !has(self.keys.discovery.url)",fieldPath=".tenants.claim",reason=FieldValueRequired,message="is required where tenants share their keys: the claim that says the tenant, such as tid"
+// +kubebuilder:validation:XValidation:rule="!has(self.tenants) || !has(self.tenants.from) || self.tenants.from != 'Any' || has(self.keys) && (!has(self.keys.discovery) || has(self.keys.discovery.url))",fieldPath=".tenants.from",message="Any needs keys that all tenants share, such as keys.remote or keys.discovery.url: nothing is fetched from where a token says"
+// +kubebuilder:validation:XValidation:rule="!has(self.tenants) || !has(self.introspection)",fieldPath=".introspection",message="does not go with tenants: an opaque token does not say whose it is; write a provider for each tenant"
+// +kubebuilder:validation:XValidation:rule="!has(self.keys) || !has(self.keys.kubernetes) || !has(self.tenants) && !has(self.claimMappings) && !has(self.introspection) && !has(self.tls)",fieldPath=".keys.kubernetes",message="does not go with tenants, claimMappings, introspection or tls: what these say is known of the API server"
 type IdentityProviderSpec struct {
-	// Issuer of the tokens: the claim iss must equal it, byte for byte (RFC 7519, section 4.1.1).
+	// Issuer of the tokens: the claim iss must equal it, byte for byte (RFC 7519, section 4.1.1). With tenants one segment
+	// of its path is {tenant}. With keys.kubernetes it may be left out, or must be what the API server says.
 	//
+	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=2048
-	Issuer string `json:"issuer"`
+	Issuer string `json:"issuer,omitempty"`
+
+	// Tenants of an issuer that is a different one for each of them: those whose tokens are believed.
+	//
+	// +optional
+	Tenants *Tenants `json:"tenants,omitempty"`
 
 	// Audiences, at least one of which must be among the token's (RFC 7519, section 4.1.3). A policy names its own where
 	// there are several.

@@ -2,7 +2,7 @@ package v1alpha1
 
 // KeySource is where keys come from: exactly one of its fields.
 //
-// +kubebuilder:validation:ExactlyOneOf=discovery;remote;inline;configMapKeyRef;secretKeyRef;pem
+// +kubebuilder:validation:ExactlyOneOf=discovery;remote;inline;configMapKeyRef;secretKeyRef;pem;kubernetes
 type KeySource struct {
 	// Discovery from the issuer: OpenID Connect Discovery first, then RFC 8414. The issuer of the document must equal the
 	// provider's.
@@ -41,10 +41,28 @@ type KeySource struct {
 	// +kubebuilder:validation:MaxItems=16
 	// +kubebuilder:validation:items:MaxLength=16384
 	PEM []string `json:"pem,omitempty"`
+
+	// Kubernetes takes the issuer and the keys of the ServiceAccount tokens of this cluster from its API server. The
+	// groups of such a token are those that Kubernetes gives its ServiceAccount: system:serviceaccounts and
+	// system:serviceaccounts:NAMESPACE.
+	//
+	// +optional
+	Kubernetes *KubernetesKeys `json:"kubernetes,omitempty"`
 }
 
-// Discovery takes the keys from where the issuer's own metadata says. It has no settings.
-type Discovery struct{}
+// Discovery takes the keys from where the issuer's own metadata says.
+type Discovery struct {
+	// URL below which the metadata is, where that is not the issuer: as an issuer, without /.well-known/. The issuer that
+	// the metadata names must still be the provider's. With tenants their keys are then one set for all.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxLength=2048
+	// +kubebuilder:validation:XValidation:rule="self.matches('^https?://[^ \\t\\r\\n]+$')",message="must be a URL that begins with https:// or http://"
+	URL string `json:"url,omitempty"`
+}
+
+// KubernetesKeys are those with which the API server signs the tokens of ServiceAccounts. It has no settings.
+type KubernetesKeys struct{}
 
 // RemoteKeys is a key set at a URL.
 type RemoteKeys struct {

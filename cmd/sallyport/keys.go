@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -30,12 +31,13 @@ type keys struct {
 	fetches *prometheus.CounterVec
 
 	mu       sync.Mutex
-	names    map[string]bool // of the providers that have series
+	names    map[string]*token.Provider // of the providers that have series
 	prepared bool
 }
 
-// newKeys makes a keeper. loopback lets providers be on this machine.
-func newKeys(log logr.Logger, loopback bool, reg prometheus.Registerer) (*keys, error) {
+// newKeys makes a keeper. loopback lets providers be on this machine; api is where the keys of the cluster's own
+// ServiceAccounts are, nil where there is no cluster.
+func newKeys(log logr.Logger, loopback bool, api *idp.APIServer, reg prometheus.Registerer) (*keys, error) {
 	k := &keys{
 		log: log,
 		success: prometheus.NewGaugeVec(prometheus.GaugeOpts{
@@ -51,7 +53,7 @@ func newKeys(log logr.Logger, loopback bool, reg prometheus.Registerer) (*keys, 
 		}
 	}
 	var err error
-	k.keeper, err = idp.New(idp.Config{Log: log, AllowLoopback: loopback, OnChange: k.count})
+	k.keeper, err = idp.New(idp.Config{Log: log, AllowLoopback: loopback, APIServer: api, OnChange: k.count})
 	return k, err
 }
 
@@ -81,16 +83,16 @@ func (k *keys) prepare(ctx context.Context, s *policy.Snapshot) {
 
 // keep counts the providers whose keys are fetched, and drops the series of those that are gone.
 func (k *keys) keep(providers []*token.Provider) (remote int) {
-	names := map[string]bool{}
+	names := map[string]*token.Provider{}
 	for _, p := range providers {
-		if p.Remote != nil {
-			names[p.Name] = true
+		if slices.ContainsFunc(p.KeyHolders(), func(h *token.Provider) bool { return h.Remote != nil }) {
+			names[p.Name] = p
 		}
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for name := range k.names {
-		if !names[name] {
+		if names[name] == nil {
 			k.success.DeletePartialMatch(prometheus.Labels{"provider": name})
 			k.fetches.DeletePartialMatch(prometheus.Labels{"provider": name})
 		}
@@ -112,12 +114,17 @@ func (k *keys) count(s idp.Status) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for _, name := range s.Providers {
-		if !k.names[name] {
+		p := k.names[name]
+		if p == nil {
 			continue
 		}
 		k.fetches.WithLabelValues(name, reason).Inc()
-		if !s.LastSuccess.IsZero() {
-			k.success.WithLabelValues(name).Set(float64(s.LastSuccess.UnixNano()) / 1e9)
+		last := s.LastSuccess
+		if p.Remote == nil { // of several tenants what counts is the one whose keys are oldest
+			last = k.keeper.Status(p).LastSuccess
+		}
+		if !last.IsZero() {
+			k.success.WithLabelValues(name).Set(float64(last.UnixNano()) / 1e9)
 		}
 	}
 }

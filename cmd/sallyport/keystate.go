@@ -232,14 +232,7 @@ func (s *service) keepKeys() error {
 func (s *service) keyStore() (store keyStore, limit int, err error) {
 	switch {
 	case s.flags.inCluster():
-		if s.flags.stateDir != "" {
-			return nil, 0, usagef("--state-dir goes with --from; in a cluster keys are kept in the ConfigMap %s", controller.KeyStateName)
-		}
-		config, err := restConfig(s.flags.kubeconfig)
-		if err != nil {
-			return nil, 0, usageError{err}
-		}
-		store, err := controller.NewKeyState(config, s.flags.namespace)
+		store, err := controller.NewKeyState(s.rest, s.flags.namespace)
 		return store, controller.KeyStateLimit, err
 	case s.flags.stateDir == "":
 		return nil, 0, nil

@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+	"k8s.io/client-go/rest"
 
 	"github.com/sallyport/sallyport/controller"
 	"github.com/sallyport/sallyport/extauthz"
@@ -115,6 +116,7 @@ type service struct {
 	folder    *controller.Folder // nil: of a cluster
 	publisher *controller.Publisher
 	cluster   *controller.Cluster // nil: of folders
+	rest      *rest.Config        // how to reach that cluster
 	webhook   *webhook            // nil: none
 	keys      *keys
 	questions *questions
@@ -136,7 +138,11 @@ func newService(flags *serveFlags, out io.Writer) (*service, error) {
 		return nil, err
 	}
 	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	if s.keys, err = newKeys(s.log, flags.allowLoopbackProviders, s.registry); err != nil {
+	api, err := s.apiServer()
+	if err != nil {
+		return nil, err
+	}
+	if s.keys, err = newKeys(s.log, flags.allowLoopbackProviders, api, s.registry); err != nil {
 		return nil, err
 	}
 	if s.questions, err = newQuestions(s.log, flags.allowLoopbackProviders, flags.answerCacheBytes, s.registry); err != nil {

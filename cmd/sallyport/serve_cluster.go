@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"os"
@@ -86,15 +87,37 @@ func restConfig(kubeconfig string) (*rest.Config, error) {
 	return config, nil
 }
 
-// newCluster makes the part that follows the objects of a cluster.
-func (s *service) newCluster(options policy.Options, snapshot *atomic.Pointer[policy.Snapshot]) error {
+// apiServer finds out how to reach the cluster; nil for a folder. Its credentials are handed on for the keys of its own
+// ServiceAccounts, to be sent to the API server and nobody else.
+func (s *service) apiServer() (*idp.APIServer, error) {
+	if !s.flags.inCluster() {
+		return nil, nil
+	}
+	if s.flags.stateDir != "" {
+		return nil, usagef("--state-dir goes with --from; in a cluster keys are kept in the ConfigMap %s", controller.KeyStateName)
+	}
 	config, err := restConfig(s.flags.kubeconfig)
 	if err != nil {
-		return usageError{err}
+		return nil, usageError{err}
 	}
+	config.UserAgent = "sallyport/" + version
+	s.rest = config
+	at, _, err := rest.DefaultServerUrlFor(config)
+	if err != nil {
+		return nil, usageError{fmt.Errorf("address of the API server: %w", err)}
+	}
+	transport, err := rest.TransportFor(config)
+	if err != nil {
+		return nil, usageError{fmt.Errorf("credentials for the API server: %w", err)}
+	}
+	return &idp.APIServer{URL: at, Transport: transport}, nil
+}
+
+// newCluster makes the part that follows the objects of a cluster.
+func (s *service) newCluster(options policy.Options, snapshot *atomic.Pointer[policy.Snapshot]) (err error) {
+	config := s.rest
 	klog.SetLogger(s.log.V(1)) // the client's own log is for looking into faults
 	ctrllog.SetLogger(s.log.V(1))
-	config.UserAgent = "sallyport/" + version
 	following := rest.CopyConfig(config)
 	following.Wrap(func(next http.RoundTripper) http.RoundTripper {
 		return &watches{next, func(resource string) { s.cluster.Unanswered(resource) }} // none before it runs
@@ -130,7 +153,21 @@ func keyStatus(s idp.Status) controller.KeyStatus {
 	if s.Err != nil {
 		out.Problem = s.Err.Error()
 	}
+	if len(s.Wanting) > 0 {
+		out.Problem = fmt.Sprintf("for %d of %d tenants (%s): %s", len(s.Wanting), s.Tenants, some(s.Wanting), cmp.Or(out.Problem, "not fetched yet"))
+	}
 	return out
+}
+
+// mostTold is how many tenants a status names.
+const mostTold = 3
+
+// some are the first of a list, and how many there are beside them.
+func some(list []string) string {
+	if len(list) <= mostTold {
+		return strings.Join(list, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(list[:mostTold], ", "), len(list)-mostTold)
 }
 
 // lead is told when this replica begins and ceases to write for all.

@@ -110,6 +110,18 @@ func TestClusterServiceWatchesNoFolder(t *testing.T) {
 	}
 }
 
+// TestAPIServerOfACluster: idp is told where the API server is, and in a folder that there is none.
+func TestAPIServerOfACluster(t *testing.T) {
+	s := clusterService(t)
+	api, err := s.apiServer()
+	if err != nil || api.URL.String() != "http://127.0.0.1:1/" && api.URL.String() != "http://127.0.0.1:1" || api.Transport == nil {
+		t.Errorf("got %+v, %v", api, err)
+	}
+	if api, err := (&service{flags: parseServe(t, "--from", ".")}).apiServer(); api != nil || err != nil {
+		t.Errorf("in a folder: %+v, %v", api, err)
+	}
+}
+
 func TestKeyStatus(t *testing.T) {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	failed := &idp.FetchError{Reason: idp.Timeout, Document: "key set"}

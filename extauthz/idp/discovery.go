@@ -10,6 +10,8 @@ import (
 	"net/url"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/sallyport/sallyport/extauthz/token"
 )
 
 // The members of a discovery document that name a URL which is used (OpenID Connect Discovery §3, RFC 8414 §2).
@@ -18,11 +20,12 @@ const (
 	memberIntrospection = "introspection_endpoint"
 )
 
-// discover returns the URL that member names in the metadata of issuer: from OpenID Connect Discovery 1.0 §4, and where
+// discover returns the URL that member names in the metadata of remote: from OpenID Connect Discovery 1.0 §4, and where
 // there is no such document (404, or something else than a discovery document) from RFC 8414 §3. A document that names
-// another issuer ends it.
-func discover(ctx context.Context, transport http.RoundTripper, issuer, member string, allowHTTP bool) (*url.URL, error) {
-	base, ok := parseURL(issuer, allowHTTP)
+// another issuer than the remote's ends it.
+func discover(ctx context.Context, transport http.RoundTripper, remote *token.Remote, member string) (*url.URL, error) {
+	issuer, allowHTTP := remote.Issuer, remote.AllowHTTP
+	base, ok := parseURL(remote.Metadata(), allowHTTP)
 	if !ok || base.RawQuery != "" || base.ForceQuery {
 		return nil, failure(InvalidURL)
 	}
@@ -66,7 +69,7 @@ func withPath(u *url.URL, escaped string) *url.URL {
 }
 
 // parseMetadata returns the URL that member names in a discovery document. The document is one JSON object in valid UTF-8 whose
-// members are unique, its issuer equals issuer byte for byte (RFC 8414 §3.3), and member is a URL that may be
+// members are unique, its issuer is issuer, and member is a URL that may be
 // fetched. The error is failure(InvalidDocument) or failure(IssuerMismatch).
 func parseMetadata(data []byte, issuer, member string, allowHTTP bool) (*url.URL, error) {
 	members, ok := uniqueMembers(data)
@@ -77,7 +80,7 @@ func parseMetadata(data []byte, issuer, member string, allowHTTP bool) (*url.URL
 	if !ok {
 		return nil, failure(InvalidDocument)
 	}
-	if named != issuer {
+	if !sameIssuer(named, issuer) {
 		return nil, failure(IssuerMismatch)
 	}
 	location, ok := text(members[member])
@@ -89,6 +92,19 @@ func parseMetadata(data []byte, issuer, member string, allowHTTP bool) (*url.URL
 		return nil, failure(InvalidDocument)
 	}
 	return u, nil
+}
+
+// sameIssuer tells whether a document that names an issuer is that of issuer: byte for byte (RFC 8414 §3.3). Where that
+// holds the mark of a tenant, so does the document, with whatever word its author has for it, such as {tenantid}.
+func sameIssuer(named, issuer string) bool {
+	if before, after, marked := strings.Cut(issuer, token.TenantMark); marked {
+		word, ok := strings.CutPrefix(named, before+"{")
+		if ok {
+			word, ok = strings.CutSuffix(word, "}"+after)
+		}
+		return ok && word != "" && strings.Trim(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") == ""
+	}
+	return named == issuer
 }
 
 // uniqueMembers returns the members of a JSON object. Names are compared as they decode, with their case; ok is false

@@ -81,7 +81,7 @@ func (f *follower) look(ctx context.Context) *FetchError {
 	}
 	transport := fetcher.transport(ctx)
 	defer transport.CloseIdleConnections()
-	u, err := discover(ctx, transport, f.remote.Issuer, f.member, f.remote.AllowHTTP)
+	u, err := discover(ctx, transport, f.remote, f.member)
 	if err == nil {
 		f.found.Store(u)
 		return nil

@@ -39,9 +39,10 @@ var errNotFound = fmt.Errorf("status 404: %w", failure(BadStatus))
 
 // fetcher fetches the key set of one remote. Its methods may be called by one goroutine at a time.
 type fetcher struct {
-	remote *token.Remote
-	tls    *tls.Config // nil: the CA bundle holds no certificate
-	dialer *net.Dialer
+	remote  *token.Remote
+	tls     *tls.Config // nil: the CA bundle holds no certificate
+	dialer  *net.Dialer
+	cluster *APIServer // nil: there is none
 }
 
 // newFetcher returns the fetcher of remote.
@@ -60,6 +61,9 @@ func newFetcher(remote *token.Remote, allowLoopback bool) *fetcher {
 
 // fetch returns the bytes of the key set. Unless ctx was cancelled, its error is a *FetchError.
 func (f *fetcher) fetch(ctx context.Context) ([]byte, error) {
+	if f.remote.Kubernetes {
+		return f.fetchFromCluster(ctx)
+	}
 	if f.tls == nil {
 		return nil, &FetchError{Reason: InvalidCABundle, Document: keySetDocument}
 	}
@@ -80,7 +84,7 @@ func (f *fetcher) fetch(ctx context.Context) ([]byte, error) {
 // keySetURL returns where the key set is: as configured, or as discovery says.
 func (f *fetcher) keySetURL(ctx context.Context, transport http.RoundTripper) (*url.URL, error) {
 	if f.remote.Discovery {
-		return discover(ctx, transport, f.remote.Issuer, memberKeys, f.remote.AllowHTTP)
+		return discover(ctx, transport, f.remote, memberKeys)
 	}
 	u, ok := parseURL(f.remote.URL, f.remote.AllowHTTP)
 	if !ok {

@@ -6,7 +6,7 @@
 //	err = keeper.WaitTried(ctx)      // before the first snapshot is published
 //	verifier, err := token.NewVerifier(token.Config{Keys: keeper})
 //
-// It is the product's only HTTP client. It speaks to the hosts that providers name and to nobody else: through no
+// It is the product's only HTTP client, beside that of the cluster's objects. It speaks to the hosts that providers name and to nobody else: through no
 // proxy, to no link-local or metadata address, with no cookie, within bounds of size and time. What it fetched is
 // seen by token.ParseJWKS alone; a Status, an error or a log line says only what kind of failure there was.
 package idp
@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"golang.org/x/time/rate"
 
 	"github.com/sallyport/sallyport/extauthz/token"
 )
@@ -46,6 +47,8 @@ type Config struct {
 	Random func() float64
 	// Log gets one line when keys change, and one when the kind of failure does. The zero Logger discards.
 	Log logr.Logger
+	// APIServer is where the keys of the cluster's ServiceAccount tokens are; nil: there is no cluster.
+	APIServer *APIServer
 	// AllowLoopback permits to dial loopback addresses: for a folder of files on a developer's machine.
 	AllowLoopback bool
 	// OnChange is called after each attempt, one call at a time for one remote, from the goroutine that refreshes
@@ -73,6 +76,7 @@ type generation struct {
 	byProvider map[*token.Provider]*refresher // spares Keys the hashing of a Remote
 	byID       map[[32]byte]*refresher
 	left       map[[32]byte]*refresher // stopped by this Sync; see Sync
+	turns      map[turnsKey]*rate.Limiter
 }
 
 var _ token.KeySource = (*Keeper)(nil)
@@ -91,7 +95,9 @@ func New(config Config) (*Keeper, error) {
 	}
 	k := &Keeper{config: config}
 	k.newFetch = func(r *token.Remote) func(context.Context) ([]byte, error) {
-		return newFetcher(r, config.AllowLoopback).fetch
+		f := newFetcher(r, config.AllowLoopback)
+		f.cluster = config.APIServer
+		return f.fetch
 	}
 	k.ctx, k.cancel = context.WithCancel(context.Background())
 	k.generation.Store(&generation{})
@@ -111,13 +117,19 @@ func (k *Keeper) Sync(providers []*token.Provider) {
 		return
 	}
 	old := k.generation.Load()
-	next := &generation{byProvider: make(map[*token.Provider]*refresher), byID: make(map[[32]byte]*refresher)}
+	next := &generation{
+		byProvider: make(map[*token.Provider]*refresher), byID: make(map[[32]byte]*refresher), turns: map[turnsKey]*rate.Limiter{},
+	}
 	var added []*refresher
 	for id, sharing := range byRemote(providers) {
 		r := old.byID[id]
-		if r == nil {
+		isNew := r == nil
+		if isNew {
 			r = k.newRefresher(sharing, old)
 			added = append(added, r)
+		}
+		if turns := turnsOf(r.remote, r.schedule, old.turns, next.turns); isNew {
+			r.turns = turns // one that stays has them, and runs
 		}
 		for _, p := range sharing {
 			next.byProvider[p] = r
@@ -145,13 +157,15 @@ func (k *Keeper) stopLeft(old, next *generation, added bool) map[[32]byte]*refre
 	return left
 }
 
-// byRemote are the providers whose keys are fetched, by the ID of their remote.
+// byRemote are the holders of keys that are fetched, by the ID of their remote.
 func byRemote(providers []*token.Provider) map[[32]byte][]*token.Provider {
 	out := map[[32]byte][]*token.Provider{}
 	for _, p := range providers {
-		if p.Remote != nil && p.Static == nil {
-			id := p.Remote.ID()
-			out[id] = append(out[id], p)
+		for _, holder := range p.KeyHolders() {
+			if holder.Remote != nil && holder.Static == nil {
+				id := holder.Remote.ID()
+				out[id] = append(out[id], holder)
+			}
 		}
 	}
 	return out
@@ -235,15 +249,6 @@ func (k *Keeper) find(p *token.Provider) *refresher {
 	}
 	id := p.Remote.ID()
 	return cmp.Or(g.byID[id], g.left[id])
-}
-
-// Status returns what is known about p's keys.
-func (k *Keeper) Status(p *token.Provider) Status {
-	r := k.find(p)
-	if r == nil {
-		return Status{}
-	}
-	return r.status()
 }
 
 // Close stops all fetches and waits for their end, OnChange included. What was fetched is still handed out.

@@ -148,7 +148,7 @@ func (i *Introspector) newClient(p *token.Provider) *client {
 		c.endpoint = knownEndpoint(in.Endpoint, in.AllowHTTP)
 		return c
 	}
-	remote := &token.Remote{Issuer: in.Issuer, RootCAs: in.RootCAs, AllowHTTP: in.AllowHTTP, Interval: in.Interval, MinInterval: in.MinInterval}
+	remote := &token.Remote{Discovery: true, URL: in.Metadata, Issuer: in.Issuer, RootCAs: in.RootCAs, AllowHTTP: in.AllowHTTP, Interval: in.Interval, MinInterval: in.MinInterval}
 	c.endpoint = &endpoint{tried: make(chan struct{})}
 	f := &follower{
 		endpoint: c.endpoint, member: memberIntrospection, remote: remote, schedule: newSchedule(remote, i.config.Random),

@@ -7,7 +7,7 @@ import (
 
 var (
 	// publicMembers are what token.ParseJWKS reads of a key (RFC 7517 §4, RFC 7518 §6, RFC 8037 §2).
-	publicMembers = []string{"kty", "use", "key_ops", "alg", "kid", "crv", "x", "y", "n", "e"}
+	publicMembers = []string{"kty", "use", "key_ops", "alg", "kid", "issuer", "crv", "x", "y", "n", "e"}
 	// claimMembers decide whether a key that cannot be used still claims its kid.
 	claimMembers = []string{"use", "key_ops", "kid"}
 	// secretMembers make a key private, or a shared secret (RFC 7518 §6.2.2, §6.3.2, §6.4.1).

@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/sallyport/sallyport/extauthz/token"
 )
 
@@ -23,6 +25,7 @@ type refresher struct {
 	cancel   context.CancelFunc
 	owners   atomic.Pointer[owners]
 	held     atomic.Pointer[held] // never nil; written by run only
+	turns    *rate.Limiter        // taken with others before an attempt is asked for; nil: none are
 	wake     chan struct{}        // asks run for an attempt now
 	tried    chan struct{}        // closed after the first attempt, or when run ends
 
@@ -46,7 +49,7 @@ type held struct {
 // samePlace says whether two remotes fetch from the same place and trust the same authorities: then the keys of one
 // are the keys of the other.
 func samePlace(a, b *token.Remote) bool {
-	return a.Discovery == b.Discovery && a.URL == b.URL && a.Issuer == b.Issuer && a.AllowHTTP == b.AllowHTTP &&
+	return a.Discovery == b.Discovery && a.Kubernetes == b.Kubernetes && a.URL == b.URL && a.Issuer == b.Issuer && a.AllowHTTP == b.AllowHTTP &&
 		(a.RootCAs == nil) == (b.RootCAs == nil) && bytes.Equal(a.RootCAs, b.RootCAs)
 }
 
@@ -224,7 +227,7 @@ func (r *refresher) await(ctx context.Context) {
 	}
 }
 
-// ask returns the attempt to wait for, and starts it where that is due; nil: there is none. The cool-down runs from
+// ask returns the attempt to wait for, and starts it where that is due; nil: there is none, or its turn comes later. The cool-down runs from
 // the last attempt that was asked for, or that failed. One that succeeded of itself starts none: keys that are
 // rotated just after it are found at once.
 func (r *refresher) ask(now time.Time) <-chan struct{} {
@@ -236,10 +239,20 @@ func (r *refresher) ask(now time.Time) <-chan struct{} {
 	if r.ctx.Err() != nil || now.Sub(r.asked) < r.schedule.minInterval {
 		return nil
 	}
+	if wait := r.turn(now); wait > 0 {
+		r.asked = now.Add(wait)
+		time.AfterFunc(wait, r.askLater)
+		return nil
+	}
 	r.asked = now
+	r.start()
+	return r.flight
+}
+
+// start asks run for an attempt. None is under way; the caller holds mu.
+func (r *refresher) start() {
 	r.flight = make(chan struct{})
 	r.wake <- struct{}{} // never blocks: begin, which made the last flight, left it empty
-	return r.flight
 }
 
 // status returns what is known now.

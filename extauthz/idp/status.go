@@ -1,6 +1,11 @@
 package idp
 
-import "time"
+import (
+	"slices"
+	"time"
+
+	"github.com/sallyport/sallyport/extauthz/token"
+)
 
 // Reason says what kind of failure a fetch was. The list below is closed; it is the same in status, logs and
 // metrics, and none of its words depends on what an identity provider answered.
@@ -36,6 +41,8 @@ const (
 	EndpointUnknown Reason = "EndpointUnknown"
 	// Busy: as many questions are open as may be at a time, or were asked within the last second.
 	Busy Reason = "Busy"
+	// Forbidden: the API server does not let Sallyport read the keys of its ServiceAccount tokens.
+	Forbidden Reason = "Forbidden"
 	// CircuitOpen: the server has failed so often that it is left alone for a while.
 	CircuitOpen Reason = "CircuitOpen"
 )
@@ -56,6 +63,7 @@ var meanings = map[Reason]string{
 	NoUsableKeys:     "the key set holds no usable key",
 	EndpointUnknown:  "where to ask is not known",
 	Busy:             "too many questions at a time",
+	Forbidden:        "the API server does not allow it: bind the ClusterRole system:service-account-issuer-discovery",
 	CircuitOpen:      "it has failed too often, and is left alone for a while",
 }
 
@@ -77,11 +85,16 @@ const (
 	introspection     = "introspection"
 )
 
-// Status is what is known about the keys of one remote. The zero Status stands for a provider that the Keeper
-// does not keep. A Status is a copy: the caller owns it.
+// Status is what is known about the keys of one remote, or of a provider whose tenants have keys of their own. The zero
+// Status stands for a provider that the Keeper does not keep. A Status is a copy: the caller owns it.
 type Status struct {
 	// Providers names the providers that share the remote, sorted.
 	Providers []string
+	// Tenants counts the tenants that have keys of their own, 0 where there are none. Ready is then what holds for each,
+	// Stale what does for one, and LastSuccess the earliest. Wanting are the issuers of those for which that is not so:
+	// that have no keys or, where all have, old ones.
+	Tenants int
+	Wanting []string
 	// Issuer is the remote's issuer; empty where it has only a URL.
 	Issuer string
 	// LastFetch is when the last attempt ended, LastSuccess when the last one did that brought keys. Zero: never.
@@ -97,4 +110,54 @@ type Status struct {
 	// Reason and Err say why the last attempt failed. Err is nil or a *FetchError.
 	Reason Reason
 	Err    error
+}
+
+// maxKeyIDs bounds Status.KeyIDs of a provider with tenants, as a key set is bounded.
+const maxKeyIDs = 256
+
+// Status returns what is known about p's keys.
+func (k *Keeper) Status(p *token.Provider) Status {
+	holders := p.KeyHolders()
+	if len(holders) == 1 && holders[0] == p {
+		return k.statusOf(p)
+	}
+	sum := Status{Issuer: p.Issuer, Providers: []string{p.Name}, Tenants: len(holders), Ready: true}
+	var missing, old []string
+	for i, holder := range holders {
+		s := k.statusOf(holder)
+		sum.Dropped += s.Dropped
+		sum.KeyIDs = append(sum.KeyIDs, s.KeyIDs...)
+		if s.LastFetch.After(sum.LastFetch) {
+			sum.LastFetch = s.LastFetch
+		}
+		if i == 0 || s.LastSuccess.Before(sum.LastSuccess) {
+			sum.LastSuccess = s.LastSuccess
+		}
+		switch {
+		case !s.Ready:
+			if missing = append(missing, holder.Issuer); len(missing) == 1 {
+				sum.Reason, sum.Err = s.Reason, s.Err
+			}
+		case s.Stale:
+			if old = append(old, holder.Issuer); len(old) == 1 && missing == nil {
+				sum.Reason, sum.Err = s.Reason, s.Err
+			}
+		}
+	}
+	sum.Ready, sum.Stale = missing == nil, old != nil
+	if sum.Wanting = missing; sum.Ready {
+		sum.Wanting = old
+	}
+	slices.Sort(sum.KeyIDs)
+	sum.KeyIDs = slices.Compact(sum.KeyIDs)
+	sum.KeyIDs = sum.KeyIDs[:min(len(sum.KeyIDs), maxKeyIDs)]
+	return sum
+}
+
+func (k *Keeper) statusOf(p *token.Provider) Status {
+	r := k.find(p)
+	if r == nil {
+		return Status{}
+	}
+	return r.status()
 }

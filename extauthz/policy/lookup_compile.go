@@ -157,7 +157,11 @@ func (p *joined) userInfo(d *lookupDraft) map[*provider]*token.Lookup {
 		if found == nil || found.token == nil || found.fetching == nil {
 			continue
 		}
-		if u, err := url.Parse(found.token.Issuer); err != nil || u.Host == "" || u.RawQuery != "" || u.Scheme != "https" && (u.Scheme != "http" || !found.fetching.AllowHTTP) {
+		if found.token.Tenants != nil || found.token.ServiceAccounts {
+			p.problems.add(d.at.Child("userInfo"), SeverityError, v1alpha1.ReasonRefInvalid, fmt.Sprintf("%s has no UserInfo endpoint: it is for several tenants, or for ServiceAccounts; take http, or another provider", found.ref))
+			continue
+		}
+		if u, err := url.Parse(found.fetching.Metadata()); err != nil || u.Host == "" || u.RawQuery != "" || u.Scheme != "https" && (u.Scheme != "http" || !found.fetching.AllowHTTP) {
 			p.problems.add(d.at.Child("userInfo"), SeverityError, v1alpha1.ReasonRefInvalid, fmt.Sprintf("the issuer of %s is no https URL at which its UserInfo endpoint could be found", found.ref))
 			continue
 		}

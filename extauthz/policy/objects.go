@@ -23,6 +23,9 @@ type Objects struct {
 	// is missing here does not mean that there is none.
 	ReferenceNamespaces []string
 
+	// ServiceAccounts is who issues the tokens of the cluster's ServiceAccounts.
+	ServiceAccounts ServiceAccounts
+
 	// Services, and the objects of the Gateway API, that targetRefs may name. A Gateway's routes are looked up over all of
 	// them, with a policy or without.
 	Services   []*corev1.Service
@@ -34,6 +37,15 @@ type Objects struct {
 	// does not know makes its rule not compile, instead of dropping a requirement. It belongs to the pointer of the
 	// object: an object with another set is another pointer.
 	Undecoded map[ObjectRef][]UndecodedField
+}
+
+// ServiceAccounts is what the API server of the cluster says of the tokens of its ServiceAccounts. The zero value says that
+// there is no cluster.
+type ServiceAccounts struct {
+	// Issuer of the tokens; "": it is not known.
+	Issuer string
+	// Problem says why, and what to do.
+	Problem string
 }
 
 // UndecodedField is a field that is not known, stands there twice or is of another type.

@@ -206,8 +206,8 @@ func (r *rule) believe(refs []*trusted) {
 			continue
 		}
 		for _, o := range r.providers {
-			if o.token.Issuer == t.token.Issuer {
-				r.policy.problems.invalid(r.at.Child("identityProviders"), "", fmt.Sprintf("%s and %s have the same issuer; a rule can believe one of them: name it in identityProviders", o.ref, t.ref))
+			if o.token.MeetsIssuer(t.token) {
+				r.policy.problems.invalid(r.at.Child("identityProviders"), "", fmt.Sprintf("%s and %s have the same issuer%s; a rule can believe one of them: name it in identityProviders", o.ref, t.ref, ofATenant(&o, t)))
 				r.closed = true
 			}
 			if o.token.AskedBeside(t.token) {
@@ -229,6 +229,14 @@ func (r *rule) believe(refs []*trusted) {
 	if r.policy.upstream.broken || brokenRequire && r.access == accessToken {
 		r.closed = true
 	}
+}
+
+// ofATenant says where to look for an issuer that two providers have in common.
+func ofATenant(o, t *trusted) string {
+	if o.token.Tenants == nil && t.token.Tenants == nil {
+		return ""
+	}
+	return ", that of a tenant"
 }
 
 // believes finds the provider that proved id among those of the rule.

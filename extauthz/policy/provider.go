@@ -27,7 +27,9 @@ type provider struct {
 	// serves selects the namespaces whose policies may refer to the provider, by their labels; nil for all.
 	serves labels.Selector
 	// reads are what the provider was compiled of, beside its object.
-	reads    []keyRead
+	reads []keyRead
+	// accounts is what it was compiled of, too; nil where that makes no difference.
+	accounts *ServiceAccounts
 	problems problems
 }
 

@@ -43,9 +43,7 @@ func compileProvider(s *providerSource, undecoded []UndecodedField, refs *refere
 	}
 	at := field.NewPath("spec")
 	t := &token.Provider{Name: s.name(), UID: string(s.uid), Issuer: s.spec.Issuer, Audiences: slices.Clone(s.spec.Audiences)}
-	if s.spec.Issuer == "" {
-		c.p().required(at.Child("issuer"), "the text that iss has in the tokens of this provider")
-	}
+	c.issuer(t, at)
 	c.audiences(at.Child("audiences"))
 	t.AudienceClaim = c.claimPath(s.spec.AudienceClaim, "aud", at.Child("audienceClaim"))
 	t.Algorithms = c.algorithms(at.Child("algorithms"))
@@ -59,6 +57,7 @@ func compileProvider(s *providerSource, undecoded []UndecodedField, refs *refere
 	t.Scopes = c.claimPath(m.Scopes, "scope", mappings.Child("scopes"))
 	t.Roles = c.claimPath(m.Roles, "roles", mappings.Child("roles"))
 	t.Groups = c.claimPath(m.Groups, "groups", mappings.Child("groups"))
+	c.tenants(t, at)
 	c.keys(t, at)
 	t.Introspection = c.introspection(at)
 	c.out.rules = compileExpressions(&vocabulary{env: env.provider}, s.spec.ClaimValidationRules, at.Child("claimValidationRules"), c.p())

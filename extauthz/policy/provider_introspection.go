@@ -33,7 +33,7 @@ func (c *providerCompiler) introspection(spec *field.Path) *token.Introspection 
 	}
 	at := spec.Child("introspection")
 	out := &token.Introspection{
-		Endpoint: in.Endpoint, Issuer: c.spec.Issuer, RootCAs: c.out.fetching.RootCAs, AllowHTTP: c.spec.AllowHTTP, ClientID: in.ClientID,
+		Endpoint: in.Endpoint, Issuer: c.spec.Issuer, Metadata: c.metadata(), RootCAs: c.out.fetching.RootCAs, AllowHTTP: c.spec.AllowHTTP, ClientID: in.ClientID,
 		CacheTTL:      c.duration(in.CacheTTL, defaultCacheTTL, 0, maxCacheTTL, at.Child("cacheTTL")),
 		Timeout:       c.duration(in.Timeout, defaultAskTimeout, minAskTimeout, maxAskTimeout, at.Child("timeout")),
 		MaxConcurrent: readBound(in.MaxConcurrent, defaultMaxConcurrent, mostConcurrent, at.Child("maxConcurrent"), c.p()),
@@ -52,10 +52,19 @@ func (c *providerCompiler) introspection(spec *field.Path) *token.Introspection 
 	return out
 }
 
+// metadata is where that of the issuer is; "": at the issuer.
+func (c *providerCompiler) metadata() string {
+	if c.spec.Keys == nil || c.spec.Keys.Discovery == nil {
+		return ""
+	}
+	return c.spec.Keys.Discovery.URL
+}
+
 // discoverable checks that the issuer has metadata in which an endpoint can be found.
 func (c *providerCompiler) discoverable(spec, endpoint *field.Path) {
 	u, err := url.Parse(c.spec.Issuer)
 	switch {
+	case c.metadata() != "": // judged with the keys
 	case err != nil || u.Host == "" || u.RawQuery != "" || u.Scheme != "https" && u.Scheme != "http":
 		c.p().required(endpoint, "the issuer is no URL at which it could be found")
 	case c.spec.Keys == nil || c.spec.Keys.Discovery != nil: // judged with the keys

@@ -18,24 +18,22 @@ func (c *providerCompiler) keys(t *token.Provider, spec *field.Path) {
 	at := spec.Child("keys")
 	k := valueOr(c.spec.Keys, v1alpha1.KeySource{Discovery: &v1alpha1.Discovery{}})
 	n := 0
-	for _, is := range []bool{k.Discovery != nil, k.Remote != nil, k.Inline != "", k.ConfigMapKeyRef != nil, k.SecretKeyRef != nil, k.PEM != nil} {
+	for _, is := range []bool{k.Discovery != nil, k.Remote != nil, k.Inline != "", k.ConfigMapKeyRef != nil, k.SecretKeyRef != nil, k.PEM != nil, k.Kubernetes != nil} {
 		if is {
 			n++
 		}
 	}
 	if n != 1 {
-		c.p().invalid(at, "", "say exactly one of discovery, remote, inline, configMapKeyRef, secretKeyRef and pem")
+		c.p().invalid(at, "", "say exactly one of discovery, remote, inline, configMapKeyRef, secretKeyRef, pem and kubernetes")
 		return
 	}
 	remote := c.remote(spec)
 	c.out.fetching = remote
 	switch {
 	case k.Discovery != nil:
-		c.url(c.spec.Issuer, spec.Child("issuer"))
-		if u, err := url.Parse(c.spec.Issuer); err == nil && u.RawQuery != "" {
-			c.p().invalid(spec.Child("issuer"), c.spec.Issuer, "an issuer that is discovered has no query; name the keys under keys.remote")
-		}
-		remote.Discovery = true
+		c.discovery(t, k.Discovery.URL, spec)
+	case k.Kubernetes != nil:
+		remote.Kubernetes, remote.Issuer = true, t.Issuer
 		t.Remote = remote
 	case k.Remote != nil:
 		c.url(k.Remote.URL, at.Child("remote", "url"))
@@ -54,6 +52,30 @@ func (c *providerCompiler) keys(t *token.Provider, spec *field.Path) {
 	default:
 		t.Static = c.keySet([]byte(strings.Join(k.PEM, "\n")), false, at.Child("pem"))
 	}
+}
+
+// discovery takes the keys from where metadata says: that at location, or where it is "" that of the issuer, for each tenant
+// its own.
+func (c *providerCompiler) discovery(t *token.Provider, location string, spec *field.Path) {
+	remote, at := c.out.fetching, spec.Child("keys", "discovery", "url")
+	remote.Discovery, remote.URL = true, location
+	shared := location != ""
+	if !shared {
+		at, location = spec.Child("issuer"), c.spec.Issuer
+	}
+	c.url(location, at)
+	if u, err := url.Parse(location); err == nil && u.RawQuery != "" {
+		c.p().invalid(at, location, "an issuer that is discovered has no query; name the keys under keys.remote")
+	}
+	if t.Tenants == nil || shared {
+		t.Remote = remote
+		return
+	}
+	t.KeepApart(func(issuer string) *token.Remote {
+		own := *remote // with one bundle of authorities for all
+		own.Issuer, own.Among = issuer, t.Name
+		return &own
+	})
 }
 
 // remote reads what concerns fetching: refresh, TLS and plain HTTP.

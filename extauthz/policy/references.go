@@ -23,6 +23,7 @@ type references struct {
 	secrets    map[types.NamespacedName]map[string][]byte
 	configMaps map[types.NamespacedName]map[string][]byte
 	namespaces map[string]map[string]string // labels
+	accounts   ServiceAccounts
 	// readable are the namespaces whose Secrets and ConfigMaps are here; nil: all.
 	readable []string
 }
@@ -32,6 +33,7 @@ func newReferences(objs *Objects) *references {
 		secrets:    map[types.NamespacedName]map[string][]byte{},
 		configMaps: map[types.NamespacedName]map[string][]byte{},
 		namespaces: map[string]map[string]string{},
+		accounts:   objs.ServiceAccounts,
 		readable:   objs.ReferenceNamespaces,
 	}
 	for _, s := range objs.Secrets {
@@ -129,7 +131,7 @@ func (r *references) same(before keyRead) bool {
 
 // stands tells whether compiling the provider would give the same again: it would read the same.
 func (p *provider) stands(refs *references) bool {
-	return !slices.ContainsFunc(p.reads, func(r keyRead) bool { return !refs.same(r) })
+	return !slices.ContainsFunc(p.reads, func(r keyRead) bool { return !refs.same(r) }) && (p.accounts == nil || *p.accounts == refs.accounts)
 }
 
 // directory finds the providers that policies refer to.

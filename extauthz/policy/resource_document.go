@@ -43,10 +43,10 @@ func (d *draft) documents(refs []*trusted) []Document {
 		doc.ScopesSupported = d.scopesShown()
 	}
 	for _, t := range refs {
-		// RFC 8414 §2: an authorization server is known by a URL. Another issuer is none that a client could ask.
-		if t != nil && (strings.HasPrefix(t.token.Issuer, "https://") || strings.HasPrefix(t.token.Issuer, "http://")) &&
-			!slices.Contains(doc.AuthorizationServers, t.token.Issuer) {
-			doc.AuthorizationServers = append(doc.AuthorizationServers, t.token.Issuer)
+		for _, issuer := range authorizationServers(t) {
+			if !slices.Contains(doc.AuthorizationServers, issuer) {
+				doc.AuthorizationServers = append(doc.AuthorizationServers, issuer)
+			}
 		}
 	}
 	out := make([]Document, len(m.resources))
@@ -56,6 +56,20 @@ func (d *draft) documents(refs []*trusted) []Document {
 		out[i].Body = string(body)
 	}
 	return out
+}
+
+// authorizationServers are those of a provider. RFC 8414 §2: one is known by a URL. Another issuer is none that a client
+// could ask; nor is a cluster, whose tokens no client asks for, nor are tenants of which nobody has a list.
+func authorizationServers(t *trusted) []string {
+	switch {
+	case t == nil || t.token.ServiceAccounts:
+		return nil
+	case t.token.Tenants != nil:
+		return t.token.Tenants.Issuers()
+	case strings.HasPrefix(t.token.Issuer, "https://") || strings.HasPrefix(t.token.Issuer, "http://"):
+		return []string{t.token.Issuer}
+	}
+	return nil
 }
 
 // bearerMethods are those of RFC 6750 §2 by which the providers take tokens; never nil. Others, such as cookies, have no

@@ -86,7 +86,7 @@ func (c *cache) find(hash uint64, raw string, p *Provider) *Identity {
 		id = s.slots[slot]
 	}
 	s.mu.RUnlock()
-	if id == nil || id.entry.raw != raw || id.Provider.Fingerprint != p.Fingerprint || id.Issuer != p.Issuer {
+	if id == nil || id.entry.raw != raw || id.Provider.Fingerprint != p.Fingerprint || !p.Issues(id.Issuer) {
 		return nil
 	}
 	return id

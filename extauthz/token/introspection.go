@@ -13,6 +13,8 @@ import (
 type Introspection struct {
 	// Endpoint that is asked; "" stands for the one that the metadata of Issuer names.
 	Endpoint, Issuer string
+	// Metadata is where the metadata of Issuer is; "": at Issuer.
+	Metadata string
 	// RootCAs is a PEM bundle of the authorities to trust; nil means the system's.
 	RootCAs []byte
 	// AllowHTTP permits URLs without TLS.
@@ -101,7 +103,7 @@ func NewIntrospected(p *Provider, answer string, now time.Time) (*Identity, erro
 		return nil, ErrTokenType
 	}
 	if _, there := claims["iss"]; !there {
-		claims["iss"] = p.Issuer
+		claims["iss"] = p.Issuer // of a provider with tenants this is nobody's
 	}
 	return prove(p, claims, p.acceptedType(), now)
 }

@@ -33,8 +33,18 @@ func importKey(jwk map[string]any, symmetric bool) (*key, error) {
 	return k, name(k, jwk)
 }
 
-// name takes kid and alg over into k.
+// maxIssuerBytes bounds the issuer of a key, as the issuer of a provider is bounded.
+const maxIssuerBytes = 2048
+
+// name takes kid, alg and issuer over into k. issuer is no member of RFC 7517: where one set is for several issuers, some
+// say so of keys that are not for all (Microsoft identity platform, signing key rollover). Not to heed it would be to
+// believe more than the set says.
 func name(k *key, jwk map[string]any) error {
+	if issuer, there := jwk["issuer"]; there {
+		if k.issuer, _ = issuer.(string); k.issuer == "" || len(k.issuer) > maxIssuerBytes {
+			return errors.New("issuer is not a string of 1 to 2048 bytes")
+		}
+	}
 	if kid, there := jwk["kid"]; there {
 		if k.id, k.hasID = kid.(string); !k.hasID || len(k.id) > maxKeyIDBytes {
 			return errors.New("kid is not a string of at most 256 bytes")

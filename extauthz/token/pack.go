@@ -8,6 +8,9 @@ import (
 // packedSize is how many bytes of text, and how many elements of lists, id has with raw and payload.
 func (id *Identity) packedSize(raw, payload string) (size, elements int) {
 	size = len(raw) + len(payload) + len(id.Subject)
+	if id.Issuer != id.Provider.Issuer { // of one of several tenants
+		size += len(id.Issuer)
+	}
 	for _, list := range id.lists() {
 		elements += len(*list)
 		for _, s := range *list {
@@ -33,6 +36,11 @@ func (id *Identity) pack(raw, payload string) (bytes int64) {
 	id.text = put(payload)
 	if payload == "" {
 		id.text = payloadSegment(id.entry.raw)
+	}
+	if own := id.Provider.Issuer; id.Issuer == own {
+		id.Issuer = own // not the text of the payload
+	} else {
+		id.Issuer = put(id.Issuer)
 	}
 	id.Subject = put(id.Subject)
 	all := slices.Grow([]string(nil), n)

@@ -15,10 +15,14 @@ const maxNumericDate = 253402300799
 
 // prove makes the identity that the claims of a token of p, whose signature was checked, stand for.
 func prove(p *Provider, claims Claims, typ string, now time.Time) (*Identity, error) {
-	id := &Identity{Provider: p, Issuer: p.Issuer, claims: claims}
-	if iss, _ := claims["iss"].(string); iss != p.Issuer {
+	iss, _ := claims["iss"].(string)
+	if !p.Issues(iss) {
 		return nil, ErrUntrustedIssuer
 	}
+	if err := p.checkTenant(iss, claims); err != nil {
+		return nil, err
+	}
+	id := &Identity{Provider: p, Issuer: iss, claims: claims}
 	if err := id.readAudiences(); err != nil {
 		return nil, err
 	}
@@ -41,6 +45,12 @@ func prove(p *Provider, claims Claims, typ string, now time.Time) (*Identity, er
 	id.Scopes = scopes(value)
 	value, _ = claims.Lookup(p.Roles)
 	id.Roles, _ = texts(value)
+	if p.ServiceAccounts {
+		if err := id.readServiceAccount(); err != nil {
+			return nil, err
+		}
+		return id, nil
+	}
 	value, _ = claims.Lookup(p.Groups)
 	id.Groups, _ = texts(value)
 	return id, nil

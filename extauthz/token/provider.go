@@ -17,8 +17,12 @@ type Provider struct {
 	// Fingerprint changes with everything that verification depends on, apart from remote keys: providers of
 	// equal fingerprints are interchangeable, and share cached tokens.
 	Fingerprint [32]byte
-	// Issuer must equal iss, byte for byte.
+	// Issuer must equal iss, byte for byte. With Tenants it is what theirs have in common, and no issuer itself.
 	Issuer string
+	// Tenants, where the issuer is a different one for each; else nil.
+	Tenants *Tenants
+	// ServiceAccounts: the tokens are those of Kubernetes' ServiceAccounts. Their subject is one, and Groups are its own.
+	ServiceAccounts bool
 	// Audiences: at least one must be among the token's. Without any, no token is accepted.
 	Audiences []string
 	// AudienceClaim is the claim that holds the audience; the zero value means aud.
@@ -45,7 +49,7 @@ type Provider struct {
 	EncryptedOnly bool
 	// Static holds the keys, where they came with the configuration; else it is nil and
 	Static *KeySet
-	// Remote says where they are fetched.
+	// Remote says where they are fetched. Both are nil where each tenant has keys of its own; see KeyHolders.
 	Remote *Remote
 	// Introspection says how the provider is asked about tokens that are no JWT; nil: it is not.
 	Introspection *Introspection
@@ -53,11 +57,17 @@ type Provider struct {
 
 // Remote says where the keys of a provider are fetched. It is data only; package idp acts on it.
 type Remote struct {
-	// Discovery finds the key set through the metadata of Issuer (OIDC Discovery 1.0 §4, then RFC 8414 §3);
-	// otherwise URL is that of the key set.
+	// Discovery finds the key set through metadata (OIDC Discovery 1.0 §4, then RFC 8414 §3) that names Issuer: that of
+	// Issuer itself, or where URL is not "" that of URL. Otherwise URL is that of the key set.
 	Discovery bool
-	URL       string
-	Issuer    string
+	// Kubernetes finds it at the API server of the cluster, whose metadata names Issuer; then there is no URL.
+	Kubernetes bool
+	URL        string
+	// Issuer, in which TenantMark stands for whichever tenant it is, where tenants share their keys.
+	Issuer string
+	// Among is the Name of the provider, where its tenants have keys of their own; "" elsewhere. What tokens with unknown
+	// keys start is bounded for all remotes of one name together, and no other provider has a share in it.
+	Among string
 	// RootCAs is a PEM bundle of the authorities to trust; nil means the system's.
 	RootCAs []byte
 	// AllowHTTP permits URLs without TLS.
@@ -67,17 +77,31 @@ type Remote struct {
 	Interval, MinInterval, StaleFor time.Duration
 }
 
+// Metadata is where the metadata of r's issuer is.
+func (r *Remote) Metadata() string {
+	if r.Discovery && r.URL != "" {
+		return r.URL
+	}
+	return r.Issuer
+}
+
 // ID names everything in r: remotes of equal ID share keys and refreshes.
 func (r *Remote) ID() [32]byte {
-	var b []byte
-	for _, flag := range []bool{r.Discovery, r.AllowHTTP} {
-		if flag {
-			b = append(b, 1)
-		} else {
-			b = append(b, 0)
-		}
+	b := []byte{0, 0}
+	switch {
+	case r.Kubernetes:
+		b[0] = 2
+	case r.Discovery:
+		b[0] = 1
 	}
-	for _, text := range []string{r.URL, r.Issuer, string(r.RootCAs)} {
+	if r.AllowHTTP {
+		b[1] = 1
+	}
+	texts := []string{r.URL, r.Issuer, string(r.RootCAs)}
+	if r.Among != "" {
+		texts = append(texts, r.Among) // the times behind it keep their length, so that it cannot be taken for them
+	}
+	for _, text := range texts {
 		b = binary.BigEndian.AppendUint64(b, uint64(len(text)))
 		b = append(b, text...)
 	}

@@ -3,6 +3,7 @@ package token
 import (
 	"crypto/rsa"
 	"fmt"
+	"strings"
 
 	"github.com/golang-jwt/jwt/v5"
 )
@@ -15,7 +16,33 @@ type key struct {
 	id         string
 	hasID      bool
 	algorithms Algorithms
-	material   any // *rsa.PublicKey, *ecdsa.PublicKey, ed25519.PublicKey or []byte, as golang-jwt takes them
+	// issuer is the only one whose tokens the key may verify, with tenantIDMark in the place of any tenant; "": it is not
+	// bound to one.
+	issuer   string
+	material any // *rsa.PublicKey, *ecdsa.PublicKey, ed25519.PublicKey or []byte, as golang-jwt takes them
+}
+
+// tenantIDMark stands for the tenant in the issuer of a key, as Microsoft's key sets have it.
+const tenantIDMark = "{tenantid}"
+
+// signer is who is said to have signed a token: its iss, and the tenant in it, "" where the provider has no tenants. The
+// zero value is nobody.
+type signer struct{ iss, tenant string }
+
+// signsFor tells whether the key may verify tokens of by.
+func (k *key) signsFor(by signer) bool {
+	if k.issuer == "" || k.issuer == by.iss {
+		return true
+	}
+	before, after, marked := strings.Cut(k.issuer, tenantIDMark)
+	if !marked || by.iss == "" {
+		return false
+	}
+	if by.tenant != "" {
+		return by.iss == before+by.tenant+after
+	}
+	_, ok := (&Tenants{before: before, after: after}).of(by.iss)
+	return ok
 }
 
 // verify reports whether signature is that of input by this key.
@@ -63,12 +90,12 @@ func fixedSalt(m *jwt.SigningMethodRSAPSS) *jwt.SigningMethodRSAPSS {
 	return &jwt.SigningMethodRSAPSS{SigningMethodRSA: m.SigningMethodRSA, Options: options, VerifyOptions: options}
 }
 
-// check verifies the signature of a token whose header is h. The error wraps ErrAlgorithm, ErrUnknownKey or
+// check verifies the signature of a token of by whose header is h. The error wraps ErrAlgorithm, ErrUnknownKey or
 // ErrSignature.
 //
 // A kid picks the key of that kid. Where there is none, the keys without a kid are tried (a PEM file or a
-// shared secret has no other), and only then the kid counts as unknown.
-func (s *KeySet) check(h header, input string, signature []byte) error {
+// shared secret has no other), and only then the kid counts as unknown. A key of another issuer is none.
+func (s *KeySet) check(h header, input string, signature []byte, by signer) error {
 	candidates := s.keys
 	if h.hasKid {
 		if k, known := s.byID[h.kid]; known {
@@ -77,12 +104,16 @@ func (s *KeySet) check(h header, input string, signature []byte) error {
 			return fmt.Errorf("%w: no key of this kid", ErrUnknownKey)
 		}
 	}
-	tried := 0
+	tried, foreign := 0, false
 	for _, k := range candidates {
 		if tried == maxKeysTried {
 			break
 		}
 		if !k.algorithms.Has(h.algorithm) {
+			continue
+		}
+		if !k.signsFor(by) {
+			foreign = true
 			continue
 		}
 		if k.verify(h.algorithm, input, signature) {
@@ -93,6 +124,8 @@ func (s *KeySet) check(h header, input string, signature []byte) error {
 	switch _, known := s.byID[h.kid]; {
 	case h.hasKid && !known && len(s.byID) > 0:
 		return fmt.Errorf("%w: no key of this kid", ErrUnknownKey)
+	case foreign:
+		return fmt.Errorf("%w: the key signs for another issuer", ErrSignature)
 	case tried == 0:
 		return fmt.Errorf("%w: no key of the provider may verify it", ErrAlgorithm)
 	}
@@ -101,7 +134,7 @@ func (s *KeySet) check(h header, input string, signature []byte) error {
 
 // VerifyJWS checks a JWS in compact form as Verify does, but its shape, header and signature only, and
 // returns the payload, which may be any bytes. It judges neither issuer nor time, so it says who signed,
-// never that a token is valid. The error wraps ErrMalformed, ErrAlgorithm, ErrUnknownKey or ErrSignature.
+// never that a token is valid; keys that are bound to an issuer verify nothing. The error wraps ErrMalformed, ErrAlgorithm, ErrUnknownKey or ErrSignature.
 func (s *KeySet) VerifyJWS(compact string, allowed Algorithms) (payload []byte, err error) {
 	parts, err := splitCompact(compact)
 	if err != nil {
@@ -121,7 +154,7 @@ func (s *KeySet) VerifyJWS(compact string, allowed Algorithms) (payload []byte, 
 	if err != nil {
 		return nil, malformed("signature is not base64url")
 	}
-	if err := s.check(h, parts.input, signature); err != nil {
+	if err := s.check(h, parts.input, signature, signer{}); err != nil {
 		return nil, err
 	}
 	return payload, nil
@@ -130,5 +163,5 @@ func (s *KeySet) VerifyJWS(compact string, allowed Algorithms) (payload []byte, 
 // VerifySignature checks a raw signature over message with any key of s that may verify a, at most 4 of
 // them. The error wraps ErrAlgorithm or ErrSignature.
 func (s *KeySet) VerifySignature(a Algorithm, message, signature []byte) error {
-	return s.check(header{algorithm: a}, string(message), signature)
+	return s.check(header{algorithm: a}, string(message), signature, signer{})
 }

@@ -101,7 +101,7 @@ func (v *Verifier) cached(ctx context.Context, cred Credential, trusted []*Provi
 		if e == nil {
 			continue
 		}
-		if set, err := v.keysOf(ctx, p, nil); err == nil && set.same(e.entry.keys) {
+		if set, err := v.keysOf(ctx, p.keyHolder(e.Issuer), nil); err == nil && set.same(e.entry.keys) {
 			v.cache.hit(e)
 			return e, p
 		}
@@ -142,7 +142,7 @@ func (v *Verifier) verify(ctx context.Context, cred Credential, trusted []*Provi
 	if !p.Algorithms.Has(h.algorithm) {
 		return nil, fmt.Errorf("%w: the provider does not sign with it", ErrAlgorithm)
 	}
-	set, err := v.checkSignature(ctx, p, h, parts)
+	set, err := v.checkSignature(ctx, p, h, parts, payload["iss"].(string)) // pick has seen to it that it is one
 	if err != nil {
 		return nil, err
 	}
@@ -166,36 +166,37 @@ func pick(payload map[string]any, source Source, trusted []*Provider) (*Provider
 		return nil, malformed("iss is missing or not a string")
 	}
 	for _, p := range trusted {
-		if p.Issuer == iss && iss != "" && p.reads(source) {
+		if p.Issues(iss) && p.reads(source) {
 			return p, nil
 		}
 	}
 	return nil, ErrUntrustedIssuer
 }
 
-// checkSignature returns the key set that verified the token. A kid that the set does not have asks once for
-// a newer set; a bad signature never does.
-func (v *Verifier) checkSignature(ctx context.Context, p *Provider, h header, parts compactJWS) (*KeySet, error) {
+// checkSignature returns the key set that verified a token of p with this iss. A kid that the set does not have asks once
+// for a newer set; a bad signature never does.
+func (v *Verifier) checkSignature(ctx context.Context, p *Provider, h header, parts compactJWS, iss string) (*KeySet, error) {
 	signature, err := base64url.DecodeString(parts.signature)
 	if err != nil {
 		return nil, malformed("signature is not base64url")
 	}
-	set, err := v.keysOf(ctx, p, nil)
+	holder, by := p.keyHolder(iss), signer{iss, p.tenant(iss)}
+	set, err := v.keysOf(ctx, holder, nil)
 	if err != nil {
 		return nil, err
 	}
-	err = set.check(h, parts.input, signature)
+	err = set.check(h, parts.input, signature, by)
 	if !errors.Is(err, ErrUnknownKey) {
 		return set, err
 	}
-	newer, fetchErr := v.keysOf(ctx, p, set)
+	newer, fetchErr := v.keysOf(ctx, holder, set)
 	switch {
 	case fetchErr != nil:
 		return nil, fetchErr
 	case newer == set:
 		return nil, err
 	}
-	return newer, newer.check(h, parts.input, signature)
+	return newer, newer.check(h, parts.input, signature, by)
 }
 
 // keysOf returns the current keys of p, or those after a set that lacks a kid.

@@ -79,9 +79,11 @@ func TestInstallUpgradeUninstall(t *testing.T) {
 		}
 	}
 	c.checkRights(t)
+	c.checkReadsIssuer(t, false)
 	c.createPolicy(t)
 
-	c.helm(t, "upgrade", "sallyport", chartDir, "--set=replicas=3,webhook.enabled=true")
+	c.helm(t, "upgrade", "sallyport", chartDir, "--set=replicas=3,webhook.enabled=true,serviceAccountTokens=true")
+	c.checkReadsIssuer(t, true)
 	if got := c.replicas(t); got != 3 {
 		t.Errorf("%d replicas after the upgrade", got)
 	}
@@ -143,6 +145,26 @@ func (c cluster) checkPolicy(t *testing.T, when string) {
 	t.Helper()
 	if err := c.Get(t.Context(), client.ObjectKey{Namespace: "default", Name: "kept"}, new(v1alpha1.AuthPolicy)); err != nil {
 		t.Errorf("%s: %v", when, err)
+	}
+}
+
+// checkReadsIssuer asks the API server whether the ServiceAccount by itself may read who issues tokens: not as one of all
+// ServiceAccounts, whom this API server lets read it as most do.
+func (c cluster) checkReadsIssuer(t *testing.T, want bool) {
+	t.Helper()
+	for _, path := range []string{"/.well-known/openid-configuration", "/openid/v1/jwks"} {
+		review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
+			User:                  "system:serviceaccount:sallyport:sallyport",
+			NonResourceAttributes: &authorizationv1.NonResourceAttributes{Path: path, Verb: "get"},
+		}}
+		err := wait.PollUntilContextTimeout(t.Context(), 50*time.Millisecond, 10*time.Second, true, func(ctx context.Context) (bool, error) {
+			review.ResourceVersion = ""
+			err := c.Create(ctx, review)
+			return review.Status.Allowed == want, err
+		})
+		if err != nil {
+			t.Errorf("%s: allowed is %t (%v)", path, review.Status.Allowed, err)
+		}
 	}
 }
 

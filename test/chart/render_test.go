@@ -26,7 +26,7 @@ var everything = []string{
 	"webhook.enabled=true", "webhook.certManager.enabled=true", "tls.secretName=tls", "tls.clientCA.secretName=ca",
 	"autoscaling.enabled=true", "networkPolicy.enabled=true", "networkPolicy.envoys[0].podSelector.matchLabels.app=envoy",
 	"networkPolicy.scrapers[0].namespaceSelector.matchLabels.team=monitoring", "networkPolicy.egress[0].ports[0].port=443",
-	"serviceMonitor.enabled=true", "priorityClassName=system-cluster-critical", "referenceNamespaces={shop,billing}",
+	"serviceMonitor.enabled=true", "priorityClassName=system-cluster-critical", "referenceNamespaces={shop,billing}", "serviceAccountTokens=true",
 	"dryRun=true", "requireScope=true", "allowLoopbackProviders=true", "clientAddress=xff", "xffTrustedHops=1",
 	"trustDomain=cluster.local", "gatewayPrincipals={spiffe://cluster.local/ns/infra/sa/*}", "hostGrants=false",
 	"imagePullSecrets[0].name=registry", "service.trafficDistribution=PreferSameZone", "podLabels.team=platform",

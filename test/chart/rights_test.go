@@ -16,6 +16,7 @@ const (
 	whenReferences = "referenceNamespaces"
 	whenAll        = `referenceNamespaces: ["*"]`
 	whenOwnCert    = "webhook without cert-manager"
+	whenAccounts   = "serviceAccountTokens"
 )
 
 // TestRightsAreThoseOfThePage compares what the roles grant, right by right, with what docs/install.md lists.
@@ -30,6 +31,7 @@ func TestRightsAreThoseOfThePage(t *testing.T) {
 		{"references in two namespaces", []string{"referenceNamespaces={shop,billing}"}, []string{whenAlways, whenReferences}},
 		{"references in its own namespace", []string{"referenceNamespaces={sallyport}"}, []string{whenAlways}},
 		{"references everywhere", []string{"referenceNamespaces={*}"}, []string{whenAlways, whenAll}},
+		{"ServiceAccount tokens", []string{"serviceAccountTokens=true"}, []string{whenAlways, whenAccounts}},
 		{"webhook", []string{"webhook.enabled=true"}, []string{whenAlways, whenOwnCert}},
 		{"webhook with cert-manager", []string{"webhook.enabled=true,webhook.certManager.enabled=true"}, []string{whenAlways}},
 	} {
@@ -76,7 +78,7 @@ func rightsOfThePage(t *testing.T) map[string][]string {
 		for i := range cells {
 			cells[i] = strings.ReplaceAll(cells[i], "`", "")
 		}
-		if !slices.Contains([]string{whenAlways, whenReferences, whenAll, whenOwnCert}, cells[5]) {
+		if !slices.Contains([]string{whenAlways, whenReferences, whenAll, whenOwnCert, whenAccounts}, cells[5]) {
 			t.Errorf("%q is no case that is tested", cells[5])
 		}
 		list := func(cell string) []string { return strings.Split(cell, ", ") }
@@ -106,6 +108,7 @@ func granted(t *testing.T, all objects) []string {
 	account := deploymentOf(t, all).Spec.Template.Spec.ServiceAccountName
 	rules := map[string][]rbacv1.PolicyRule{} // by name of the role, as objects have it
 	bound := map[string]string{}              // where, by name of the role
+	var out []string
 	for _, o := range all {
 		switch role := o.typed.(type) {
 		case *rbacv1.ClusterRole:
@@ -113,7 +116,11 @@ func granted(t *testing.T, all objects) []string {
 		case *rbacv1.Role:
 			rules[o.name()] = role.Rules
 		case *rbacv1.ClusterRoleBinding:
-			bound[role.RoleRef.Kind+"/"+role.RoleRef.Name] = "cluster"
+			if strings.HasPrefix(role.RoleRef.Name, "system:") { // Kubernetes' own
+				out = append(out, rights("cluster", []string{"built in"}, []string{role.RoleRef.Name}, []string{"any"}, []string{"get"})...)
+			} else {
+				bound[role.RoleRef.Kind+"/"+role.RoleRef.Name] = "cluster"
+			}
 			checkSubject(t, o.name(), role.Subjects, account)
 		case *rbacv1.RoleBinding:
 			where := role.Namespace
@@ -124,7 +131,6 @@ func granted(t *testing.T, all objects) []string {
 			checkSubject(t, o.name(), role.Subjects, account)
 		}
 	}
-	var out []string
 	for name, rules := range rules {
 		if bound[name] == "" {
 			t.Errorf("%s is bound to nobody", name)

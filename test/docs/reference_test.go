@@ -73,7 +73,8 @@ func TestEnumsOfThePages(t *testing.T) {
 			v1alpha1.NamespacesFromAll, v1alpha1.NamespacesFromSelector, v1alpha1.ConditionKeysReady,
 			v1alpha1.ReasonKeysUnavailable, v1alpha1.ReasonKeysStale,
 			idp.InvalidURL, idp.InvalidCABundle, idp.AddressRefused, idp.ConnectionFailed, idp.TLSFailed, idp.Timeout,
-			idp.BadStatus, idp.RedirectRefused, idp.TooLarge, idp.InvalidDocument, idp.IssuerMismatch, idp.NoUsableKeys,
+			idp.BadStatus, idp.RedirectRefused, idp.TooLarge, idp.InvalidDocument, idp.IssuerMismatch, idp.NoUsableKeys, idp.Forbidden,
+			v1alpha1.TenantsFromValues, v1alpha1.TenantsFromAny,
 			v1alpha1.ClientSecretBasic, v1alpha1.ClientSecretPost, v1alpha1.PrivateKeyJWT,
 		},
 		"docs/opaque-tokens.md": {

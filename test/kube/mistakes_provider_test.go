@@ -12,20 +12,49 @@ func provider(text string) string {
 	return `{issuer: "https://id.example.com", audiences: [api], ` + text + "}"
 }
 
+// shared are keys that all tenants share.
+const shared = `keys: {remote: {url: "https://id.example.com/keys"}}`
+
+// tenants is a provider with an issuer for each tenant, sound but for its tenants and what is added to its spec.
+func tenants(text, more string) string {
+	return `{issuer: "https://id.example.com/{tenant}/v2.0", audiences: [api], tenants: ` + text + ", " + more + "}"
+}
+
 // providerMistakes are the same for both kinds.
 var providerMistakes = []mistake{
-	{"no issuer", `{audiences: [api]}`, "spec.issuer", "Required value"},
+	{"no issuer", `{audiences: [api]}`, "spec.issuer", "only keys.kubernetes finds it by itself"},
+	{"no issuer, and keys from elsewhere", `{audiences: [api], keys: {remote: {url: "https://id.example.com/keys"}}}`, "spec.issuer", "only keys.kubernetes finds it by itself"},
 	{"an issuer that cannot be asked for keys", `{issuer: corp, audiences: [api]}`, "spec.issuer", "must be an https URL for discovery"},
 	{"discovery over http", `{issuer: "http://id.example.com", audiences: [api], keys: {discovery: {}}}`, "spec.issuer", "must be an https URL for discovery"},
 	{"no audiences", `{issuer: "https://id.example.com"}`, "spec.audiences", "Required value"},
 	{"an empty list of audiences", `{issuer: "https://id.example.com", audiences: []}`, "spec.audiences", "should have at least 1 items"},
 	{"an audience twice", `{issuer: "https://id.example.com", audiences: [a, a]}`, "spec.audiences[1]", "Duplicate value"},
 	{"an issuer of 2049 letters", `{audiences: [api], issuer: "https://` + strings.Repeat("a", 2041) + `"}`, "spec.issuer", "may not be more than 2048"},
-	{"no source of keys", provider(`keys: {}`), "spec.keys", "exactly one of the fields in [discovery remote inline configMapKeyRef secretKeyRef pem] must be set"},
+	{"no source of keys", provider(`keys: {}`), "spec.keys", "exactly one of the fields in [discovery remote inline configMapKeyRef secretKeyRef pem kubernetes] must be set"},
 	{"two sources of keys", provider(`keys: {discovery: {}, remote: {url: "https://id.example.com/keys"}}`), "spec.keys", "exactly one of the fields in"},
 	{"keys from a file", provider(`keys: {remote: {url: "file:///etc/keys"}}`), "spec.keys.remote.url", "must be a URL that begins with https:// or http://"},
 	{"keys over http", provider(`keys: {remote: {url: "http://id.example.com/keys"}}`), "spec.keys.remote.url", "allowHTTP: true allows http"},
 	{"keys in a Secret without a key", provider(`keys: {secretKeyRef: {name: a}}`), "spec.keys.secretKeyRef.key", "Required value"},
+	{"metadata from a file", provider(`keys: {discovery: {url: "file:///etc"}}`), "spec.keys.discovery.url", "must be a URL that begins with https:// or http://"},
+	{"metadata over http", provider(`keys: {discovery: {url: "http://id.example.com"}}`), "spec.keys.discovery.url", "allowHTTP: true allows http"},
+	{"mappings of ServiceAccounts", `{audiences: [api], keys: {kubernetes: {}}, claimMappings: {}}`, "spec.keys.kubernetes", "does not go with tenants, claimMappings, introspection or tls"},
+	{"authorities of the API server", `{audiences: [api], keys: {kubernetes: {}}, tls: {caConfigMapKeyRef: {name: a, key: b}}}`, "spec.keys.kubernetes", "does not go with tenants, claimMappings, introspection or tls"},
+	{"tenants without a mark", provider(`tenants: {values: [a]}`), "spec.tenants", "goes with an issuer that holds {tenant}"},
+	{"a mark without tenants", `{issuer: "https://id.example.com/{tenant}", audiences: [api]}`, "spec.tenants", "goes with an issuer that holds {tenant}"},
+	{"no tenants", tenants(`{}`, ""), "spec.tenants", "say either values, or from: Any"},
+	{"an empty list of tenants", tenants(`{values: []}`, ""), "spec.tenants.values", "should have at least 1 items"},
+	{"a list of all tenants", tenants(`{from: Any, values: [a], claim: tid}`, shared), "spec.tenants", "say either values, or from: Any"},
+	{"tenants from another place", tenants(`{from: Some, values: [a]}`, ""), "spec.tenants.from", `supported values: "Values", "Any"`},
+	{"a tenant twice", tenants(`{values: [a, a]}`, ""), "spec.tenants.values[1]", "Duplicate value"},
+	{"a tenant with a slash", tenants(`{values: [a/b]}`, ""), "spec.tenants.values[0]", "should match"},
+	{"a step up", tenants(`{values: [..]}`, ""), "spec.tenants.values[0]", "should match"},
+	{"a tenant of 129 letters", tenants(`{values: [`+strings.Repeat("a", 129)+`]}`, ""), "spec.tenants.values[0]", "may not be more than 128"},
+	{"65 tenants", tenants(`{values: `+many(65, "a%d")+`}`, ""), "spec.tenants.values", "must have at most 64 items"},
+	{"shared keys without a claim", tenants(`{values: [a]}`, shared), "spec.tenants.claim", "is required where tenants share their keys"},
+	{"shared metadata without a claim", tenants(`{values: [a]}`, `keys: {discovery: {url: "https://id.example.com/common"}}`), "spec.tenants.claim", "is required where tenants share their keys"},
+	{"every tenant with keys of its own", tenants(`{from: Any, claim: tid}`, ""), "spec.tenants.from", "nothing is fetched from where a token says"},
+	{"every tenant by discovery", tenants(`{from: Any, claim: tid}`, `keys: {discovery: {}}`), "spec.tenants.from", "nothing is fetched from where a token says"},
+	{"opaque tokens of tenants", tenants(`{values: [a]}`, `introspection: {clientID: a, clientSecretRef: {name: a, key: b}}`), "spec.introspection", "does not go with tenants"},
 	{"an unknown algorithm", provider(`algorithms: [none]`), "spec.algorithms[0]", `supported values: "RS256"`},
 	{"a shared secret beside public keys", provider(`algorithms: [RS256, HS256], keys: {secretKeyRef: {name: a, key: b}}`), "spec.algorithms", "may not stand beside others"},
 	{"a shared secret from a ConfigMap", provider(`algorithms: [HS256], keys: {configMapKeyRef: {name: a, key: b}}`), "spec.algorithms", "need keys.secretKeyRef"},
