@@ -74,7 +74,9 @@ func (r *Request) facts(s *policy.Snapshot, of *policy.Candidate, trusted []*tok
 		f.Err = token.ErrUntrustedIssuer
 		return f, nil
 	}
-	f.Identity, f.Err = token.NewIdentity(p, r.claims(p), r.Now)
+	if f.Identity, f.Err = token.NewIdentity(p, r.claims(p), r.Now); f.Err == nil {
+		f.Err = f.Identity.CheckSender(r.Sender)
+	}
 	for _, l := range of.Lookups(f) {
 		looked := policy.LookedUp{Lookup: l, Err: token.ErrLookup}
 		if answer, ok := r.Lookups[l.Name[strings.LastIndexByte(l.Name, '/')+1:]]; ok {

@@ -242,6 +242,9 @@ func (s *Server) facts(ctx context.Context, c *check, of *policy.Candidate, trus
 		f.Err = token.ErrMalformed
 	}
 	if f.Identity != nil {
+		s.proveSender(c, &f)
+	}
+	if f.Identity != nil {
 		s.lookUp(ctx, &f, of, cred.Raw, tryOut)
 	}
 	return f

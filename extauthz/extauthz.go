@@ -81,6 +81,10 @@ type Config struct {
 	ClientAddress policy.ClientAddress
 	// XFFTrustedHops are the proxies in front of Envoy that append to X-Forwarded-For; for ClientAddressXFF.
 	XFFTrustedHops int
+	// ClientCertificate says where the client certificate is read that a token may be bound to; empty for CertificatePeer.
+	ClientCertificate CertificateSource
+	// XFCCTrustedHops are the proxies in front of Envoy that append to X-Forwarded-Client-Cert; for CertificateXFCC.
+	XFCCTrustedHops int
 	// RequireScope refuses proxies that state no scope.
 	RequireScope bool
 	// ScopeFromPrincipal takes the namespace of destination.principal for the scope where none is stated.
@@ -125,6 +129,14 @@ func (c *Config) complete() error {
 	}
 	if c.XFFTrustedHops < 0 || c.XFFTrustedHops > 0 && c.ClientAddress != policy.ClientAddressXFF {
 		errs = append(errs, fmt.Errorf("%d trusted hops of X-Forwarded-For: must be 0 or more, and go with the client address xff", c.XFFTrustedHops))
+	}
+	switch c.ClientCertificate {
+	case "", CertificatePeer, CertificateXFCC:
+	default:
+		errs = append(errs, fmt.Errorf("client certificate %q: must be peer or xfcc", c.ClientCertificate))
+	}
+	if c.XFCCTrustedHops < 0 || c.XFCCTrustedHops > 0 && c.ClientCertificate != CertificateXFCC {
+		errs = append(errs, fmt.Errorf("%d trusted hops of X-Forwarded-Client-Cert: must be 0 or more, and go with the client certificate xfcc", c.XFCCTrustedHops))
 	}
 	for _, p := range c.GatewayPrincipals {
 		if !policy.MatchPrincipal(p, strings.ReplaceAll(p, "*", "x")) {

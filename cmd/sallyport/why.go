@@ -34,6 +34,7 @@ func why(r policy.Reason) string {
 		policy.ReasonTokenNotYetValid:               "the token is not valid yet",
 		policy.ReasonTokenTooOld:                    "the token lives longer than the provider's maxTokenAge",
 		policy.ReasonTokenInactive:                  "the provider was asked, and says that the token is not, or no longer, active",
+		policy.ReasonSenderNotProven:                "the token is bound to a key or certificate that the request does not prove to have, or must be bound and is not",
 		policy.ReasonClaimValidationFailed:          "a claimValidationRule of the provider does not hold",
 		policy.ReasonInsufficientScope:              "the token lacks a scope that is required",
 		policy.ReasonInsufficientClaims:             "a role, a group or a claim is not as required",

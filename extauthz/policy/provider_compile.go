@@ -61,6 +61,7 @@ func compileProvider(s *providerSource, undecoded []UndecodedField, refs *refere
 	t.Groups = c.claimPath(m.Groups, "groups", mappings.Child("groups"))
 	c.keys(t, at)
 	t.Introspection = c.introspection(at)
+	c.senderConstraint(t, at.Child("senderConstraint"))
 	c.out.rules = compileExpressions(&vocabulary{env: env.provider}, s.spec.ClaimValidationRules, at.Child("claimValidationRules"), c.p())
 	c.out.serves = c.allowedNamespaces(at.Child("allowedNamespaces"))
 	broken := c.p().errors > 0

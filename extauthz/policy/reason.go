@@ -84,6 +84,9 @@ const (
 	ReasonTokenTooOld Reason = "TokenTooOld"
 	// ReasonTokenInactive: the provider was asked, and says that the token is none, or no longer.
 	ReasonTokenInactive Reason = "TokenInactive"
+	// ReasonSenderNotProven: the token is bound to a key or certificate, and the request does not prove that it has it; or
+	// the provider wants tokens that are bound, and this one is not.
+	ReasonSenderNotProven Reason = "SenderNotProven"
 	// ReasonClaimValidationFailed: a claimValidationRule of the provider does not hold.
 	ReasonClaimValidationFailed Reason = "ClaimValidationFailed"
 	// ReasonInsufficientScope: the token lacks a scope.
@@ -120,7 +123,8 @@ func Reasons() []Reason {
 		ReasonDenied, ReasonNotCompiled, ReasonSourceNotAllowed,
 		ReasonMissingToken, ReasonAmbiguousCredential, ReasonMalformedToken, ReasonUntrustedIssuer,
 		ReasonAlgorithmNotAllowed, ReasonUnknownKey, ReasonInvalidSignature, ReasonInvalidTokenType, ReasonInvalidAudience,
-		ReasonInvalidSubject, ReasonTokenExpired, ReasonTokenNotYetValid, ReasonTokenTooOld, ReasonTokenInactive, ReasonClaimValidationFailed,
+		ReasonInvalidSubject, ReasonTokenExpired, ReasonTokenNotYetValid, ReasonTokenTooOld, ReasonTokenInactive,
+		ReasonSenderNotProven, ReasonClaimValidationFailed,
 		ReasonInsufficientScope, ReasonInsufficientClaims, ReasonExpressionFailed,
 		ReasonInsufficientUserAuthentication, ReasonUpstreamValueInvalid,
 		ReasonKeysUnavailable, ReasonIntrospectionUnavailable, ReasonLookupFailed, ReasonOverloaded, ReasonInternalError,
@@ -133,7 +137,8 @@ func (r Reason) Unauthenticated() bool {
 	switch r {
 	case ReasonMissingToken, ReasonMalformedToken, ReasonUntrustedIssuer, ReasonAlgorithmNotAllowed, ReasonUnknownKey,
 		ReasonInvalidSignature, ReasonInvalidTokenType, ReasonInvalidAudience, ReasonInvalidSubject, ReasonTokenExpired,
-		ReasonTokenNotYetValid, ReasonTokenTooOld, ReasonTokenInactive, ReasonClaimValidationFailed, ReasonInsufficientUserAuthentication:
+		ReasonTokenNotYetValid, ReasonTokenTooOld, ReasonTokenInactive, ReasonSenderNotProven,
+		ReasonClaimValidationFailed, ReasonInsufficientUserAuthentication:
 		return true
 	}
 	return false
@@ -175,6 +180,7 @@ var tokenReasons = []struct {
 	{token.ErrKeysUnavailable, ReasonKeysUnavailable},
 	{token.ErrInactive, ReasonTokenInactive},
 	{token.ErrIntrospection, ReasonIntrospectionUnavailable},
+	{token.ErrSender, ReasonSenderNotProven},
 	{token.ErrAmbiguousCredential, ReasonAmbiguousCredential},
 }
 

@@ -21,6 +21,8 @@ type Identity struct {
 	Claims Claims
 	// IssuedAt and NotBefore are zero where the token does not say; Expiry never is.
 	IssuedAt, NotBefore, Expiry time.Time
+
+	confirmation *confirmation // nil: the token is not bound
 }
 
 // Provider is one issuer whose tokens are believed. It is made when the configuration is compiled, and
@@ -66,6 +68,8 @@ type Provider struct {
 	Remote *Remote
 	// Introspection says how the provider is asked about tokens that are no JWT; nil: it is not.
 	Introspection *Introspection
+	// Sender says what is made of tokens that are bound to whoever may use them.
+	Sender SenderMode
 }
 
 // Remote says where the keys of a provider are fetched. It is data only; package idp acts on it.
