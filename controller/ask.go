@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -62,6 +63,8 @@ func (r *Request) facts(s *policy.Snapshot, of *policy.Candidate, trusted []*tok
 	switch {
 	case trusted == nil:
 		return f, nil
+	case r.Sender.Key != nil && !slices.ContainsFunc(trusted, func(p *token.Provider) bool { return p.DPoP != nil }):
+		return f, nil // nobody looks where such a token stands
 	case r.TokenErr != nil || r.Claims == nil:
 		f.Err = r.TokenErr
 		return f, nil

@@ -143,6 +143,14 @@ func tokenError(r policy.Reason) error {
 		return token.ErrInactive
 	case policy.ReasonSenderNotProven:
 		return token.ErrSender
+	case policy.ReasonInvalidProof:
+		return token.ErrProof
+	case policy.ReasonProofNonceRequired:
+		return token.ErrNonce
+	case policy.ReasonProofReplayed:
+		return token.ErrReplayed
+	case policy.ReasonProofStoreUnavailable:
+		return token.ErrLedger
 	case policy.ReasonIntrospectionUnavailable:
 		return token.ErrIntrospection
 	}
@@ -173,6 +181,8 @@ func (r *Request) option(line string) (rest string, err error) {
 		r.Issuer = value
 	case key == "certificate":
 		r.Sender.Certificate, err = digest(value)
+	case key == "proof":
+		r.Sender.Key, err = digest(value)
 	case key == "now":
 		r.Now, err = time.Parse(time.RFC3339, value)
 	default:
@@ -232,7 +242,7 @@ func (r *Request) named(key, value string) error {
 		r.Lookups[name] = answer
 		return nil
 	}
-	return errors.New("no such key; there are header.NAME, lookup.NAME, from, principal, destination, certificate, scope, context.NAME, issuer and now")
+	return errors.New("no such key; there are header.NAME, lookup.NAME, from, principal, destination, certificate, proof, scope, context.NAME, issuer and now")
 }
 
 // digest is a SHA-256 as tokens write it, in base64url.

@@ -189,6 +189,9 @@ func (c *providerCompiler) sources(at *field.Path) []token.Source {
 			if !isToken(s.Header) || s.Header == "cookie" || s.Header == "host" {
 				c.p().invalid(at.Child("header", "name"), in.Header.Name, "is no header that can hold a token; for a cookie write cookie")
 			}
+			if s.WantsProof() {
+				c.p().invalid(at.Child("header", "scheme"), s.Scheme, "a token behind DPoP is shown with a proof: write senderConstraint: {dpop: {}}, which adds this place, and leave it out here")
+			}
 			if s.Scheme != "" && !isToken(s.Scheme) {
 				c.p().invalid(at.Child("header", "scheme"), s.Scheme, "must be the word in front of the token, such as Bearer, without space")
 			}

@@ -87,6 +87,12 @@ const (
 	// ReasonSenderNotProven: the token is bound to a key or certificate, and the request does not prove that it has it; or
 	// the provider wants tokens that are bound, and this one is not.
 	ReasonSenderNotProven Reason = "SenderNotProven"
+	// ReasonInvalidProof: the token was shown with a proof of possession that is missing or not valid, or for something else.
+	ReasonInvalidProof Reason = "InvalidProof"
+	// ReasonProofNonceRequired: the proof of possession has no fresh nonce of this server.
+	ReasonProofNonceRequired Reason = "ProofNonceRequired"
+	// ReasonProofReplayed: the proof of possession was used before.
+	ReasonProofReplayed Reason = "ProofReplayed"
 	// ReasonClaimValidationFailed: a claimValidationRule of the provider does not hold.
 	ReasonClaimValidationFailed Reason = "ClaimValidationFailed"
 	// ReasonInsufficientScope: the token lacks a scope.
@@ -103,6 +109,8 @@ const (
 	ReasonKeysUnavailable Reason = "KeysUnavailable"
 	// ReasonIntrospectionUnavailable: the provider could not be asked about an opaque token.
 	ReasonIntrospectionUnavailable Reason = "IntrospectionUnavailable"
+	// ReasonProofStoreUnavailable: whether the proof was used before cannot be told, or there is no room to remember it.
+	ReasonProofStoreUnavailable Reason = "ProofStoreUnavailable"
 	// ReasonLookupFailed: what the rule looks up could not be had.
 	ReasonLookupFailed Reason = "LookupFailed"
 )
@@ -124,10 +132,10 @@ func Reasons() []Reason {
 		ReasonMissingToken, ReasonAmbiguousCredential, ReasonMalformedToken, ReasonUntrustedIssuer,
 		ReasonAlgorithmNotAllowed, ReasonUnknownKey, ReasonInvalidSignature, ReasonInvalidTokenType, ReasonInvalidAudience,
 		ReasonInvalidSubject, ReasonTokenExpired, ReasonTokenNotYetValid, ReasonTokenTooOld, ReasonTokenInactive,
-		ReasonSenderNotProven, ReasonClaimValidationFailed,
+		ReasonSenderNotProven, ReasonInvalidProof, ReasonProofNonceRequired, ReasonProofReplayed, ReasonClaimValidationFailed,
 		ReasonInsufficientScope, ReasonInsufficientClaims, ReasonExpressionFailed,
 		ReasonInsufficientUserAuthentication, ReasonUpstreamValueInvalid,
-		ReasonKeysUnavailable, ReasonIntrospectionUnavailable, ReasonLookupFailed, ReasonOverloaded, ReasonInternalError,
+		ReasonKeysUnavailable, ReasonIntrospectionUnavailable, ReasonProofStoreUnavailable, ReasonLookupFailed, ReasonOverloaded, ReasonInternalError,
 	}
 }
 
@@ -138,7 +146,7 @@ func (r Reason) Unauthenticated() bool {
 	case ReasonMissingToken, ReasonMalformedToken, ReasonUntrustedIssuer, ReasonAlgorithmNotAllowed, ReasonUnknownKey,
 		ReasonInvalidSignature, ReasonInvalidTokenType, ReasonInvalidAudience, ReasonInvalidSubject, ReasonTokenExpired,
 		ReasonTokenNotYetValid, ReasonTokenTooOld, ReasonTokenInactive, ReasonSenderNotProven,
-		ReasonClaimValidationFailed, ReasonInsufficientUserAuthentication:
+		ReasonInvalidProof, ReasonProofNonceRequired, ReasonProofReplayed, ReasonClaimValidationFailed, ReasonInsufficientUserAuthentication:
 		return true
 	}
 	return false
@@ -156,7 +164,7 @@ func (r Reason) Status() int {
 		return 200
 	case ReasonInvalidRequest, ReasonAmbiguousRequest, ReasonAmbiguousCredential:
 		return 400
-	case ReasonKeysUnavailable, ReasonIntrospectionUnavailable, ReasonLookupFailed, ReasonOverloaded, ReasonInternalError:
+	case ReasonKeysUnavailable, ReasonIntrospectionUnavailable, ReasonProofStoreUnavailable, ReasonLookupFailed, ReasonOverloaded, ReasonInternalError:
 		return 503
 	}
 	return 403
@@ -181,6 +189,10 @@ var tokenReasons = []struct {
 	{token.ErrInactive, ReasonTokenInactive},
 	{token.ErrIntrospection, ReasonIntrospectionUnavailable},
 	{token.ErrSender, ReasonSenderNotProven},
+	{token.ErrProof, ReasonInvalidProof},
+	{token.ErrNonce, ReasonProofNonceRequired},
+	{token.ErrReplayed, ReasonProofReplayed},
+	{token.ErrLedger, ReasonProofStoreUnavailable},
 	{token.ErrAmbiguousCredential, ReasonAmbiguousCredential},
 }
 

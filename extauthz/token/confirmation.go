@@ -18,19 +18,25 @@ const (
 	SenderAny
 )
 
-// Members of cnf that are known: the SHA-256 of a client certificate (RFC 8705 §3.1).
-const memberCertificate = "x5t#S256"
+// Members of cnf that are known: the SHA-256 of a client certificate (RFC 8705 §3.1), and the thumbprint of a key whose proof is
+// shown with the token (RFC 9449 §6.1).
+const (
+	memberCertificate = "x5t#S256"
+	memberKey         = "jkt"
+)
 
 // Sender is what a request proves of who sent it. The zero value proves nothing.
 type Sender struct {
 	// Certificate is the SHA-256 of the client certificate, in DER, with which the connection was made; nil: none is known.
 	Certificate *[sha256.Size]byte
+	// Key is that of a Proof with which the token was shown; nil: it was shown without one.
+	Key *[sha256.Size]byte
 }
 
 // confirmation is what cnf of a token says.
 type confirmation struct {
-	// certificate that the token is bound to; nil: to none.
-	certificate *[sha256.Size]byte
+	// certificate and key that the token is bound to; nil: to none.
+	certificate, key *[sha256.Size]byte
 	// unusable: it says something that is not known, or not in a form in which it could be held against anything.
 	unusable bool
 }
@@ -47,6 +53,8 @@ func readConfirmation(claims Claims) *confirmation {
 		switch name {
 		case memberCertificate:
 			c.certificate = c.digest(members, name)
+		case memberKey:
+			c.key = c.digest(members, name)
 		default:
 			c.unusable = true // to let it pass would be to let whoever stole the token pass
 		}
@@ -78,12 +86,17 @@ func (id *Identity) CheckSender(s Sender) error {
 		return nil
 	case c == nil && id.Provider.Sender == SenderRequired:
 		return fmt.Errorf("%w: the provider's tokens must be bound, and this one is not", ErrSender)
+	case s.Key != nil && (c == nil || c.key == nil || id.Provider.DPoP == nil):
+		return fmt.Errorf("%w: the token was shown with a proof, and is not bound to a key", ErrSender)
 	case c == nil:
 		return nil
 	case c.unusable:
 		return fmt.Errorf("%w: cnf is not one that can be checked", ErrSender)
 	case c.certificate != nil && !equalDigests(c.certificate, s.Certificate):
 		return fmt.Errorf("%w: the token is bound to a client certificate, and the connection was not made with it", ErrSender)
+	}
+	if c.key != nil && !equalDigests(c.key, s.Key) {
+		return fmt.Errorf("%w: the token is bound to a key, and was not shown with its proof", ErrSender)
 	}
 	return nil
 }
@@ -98,5 +111,5 @@ func confirmationBytes(c *confirmation) int64 {
 	if c == nil {
 		return 0
 	}
-	return 128
+	return 192
 }
