@@ -196,6 +196,14 @@ var tokenReasons = []struct {
 	{token.ErrAmbiguousCredential, ReasonAmbiguousCredential},
 }
 
+// senderMessage says what of a proof is wrong, for the log: there are many ways, and a client's author needs to know which.
+func senderMessage(err error) string {
+	if errors.Is(err, token.ErrProof) || errors.Is(err, token.ErrSender) {
+		return err.Error()
+	}
+	return ""
+}
+
 // tokenReason is the word for an error of package token. What it does not know is a malformed token: no error of the
 // verification may pass for less than a refusal.
 func tokenReason(err error) Reason {
