@@ -254,7 +254,7 @@ func startRedis(t *testing.T) (socket string, redis func() *exec.Cmd) {
 	root := os.Getenv("SALLYPORT_SERVERS")
 	program := filepath.Join(root, "usr/bin/redis-server")
 	if _, err := os.Stat(program); root == "" || err != nil {
-		t.Skip("SALLYPORT_SERVERS has no usr/bin/redis-server: make servers unpacks it")
+		t.Skip("SALLYPORT_SERVERS has no usr/bin/redis-server: make redis unpacks it")
 	}
 	dir, err := os.MkdirTemp("", "sallyport-") // a socket's path is short
 	if err != nil {
