@@ -46,10 +46,10 @@ func encodedPEM(der []byte) string {
 
 func (c clientCert) sum() [sha256.Size]byte { return sha256.Sum256(c.der) }
 
-func (c clientCert) x5t() string {
-	sum := c.sum()
-	return base64.RawURLEncoding.EncodeToString(sum[:])
-}
+func (c clientCert) x5t() string { return x5tOf(c.sum()) }
+
+// x5tOf writes a digest as cnf has it.
+func x5tOf(sum [sha256.Size]byte) string { return base64.RawURLEncoding.EncodeToString(sum[:]) }
 
 func (c clientCert) hex() string {
 	sum := c.sum()
