@@ -14,7 +14,7 @@ import (
 )
 
 var (
-	schemeName  = regexp.MustCompile(`(?:^|, )(Bearer|DPoP)(?: |,|$)`)
+	schemeName  = regexp.MustCompile(`(?:^|, )(Bearer|DPoP)`)
 	schemeParam = regexp.MustCompile(`(\w+)="([^"]*)"`)
 )
 
