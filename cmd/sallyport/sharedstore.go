@@ -70,6 +70,7 @@ func newStore(flags *storeFlags, log logr.Logger, reg prometheus.Registerer) (*s
 		}
 		s.proofs, stats = memory, memory.Stats
 		m.kind.WithLabelValues("Memory").Set(1)
+		log.Info("Used proofs are remembered in this process", "bytes", flags.proofBytes)
 	} else {
 		var err error
 		s.shared, err = ledger.Open(ledger.Config{
@@ -81,6 +82,7 @@ func newStore(flags *storeFlags, log logr.Logger, reg prometheus.Registerer) (*s
 		}
 		s.proofs = ledger.NewSharedProofs(s.shared, nil)
 		m.kind.WithLabelValues("Shared").Set(1)
+		log.Info("Used proofs are remembered in the shared store", "address", s.shared.Address())
 	}
 	for _, c := range m.collectors(stats) {
 		if err := reg.Register(c); err != nil {

@@ -107,3 +107,28 @@ func TestTheCacheProvesNothingOfTheSender(t *testing.T) {
 		wraps(t, id.CheckSender(Sender{}), ErrSender)
 	}
 }
+
+// An answer that says token_type DPoP, and not to what the token is bound, opens nothing.
+func TestAnOpaqueTokenOfTypeDPoPIsBound(t *testing.T) {
+	for _, tc := range []struct {
+		name, more string
+		want       error
+	}{
+		{"Bearer", `"token_type":"Bearer",`, nil},
+		{"DPoP", `"token_type":"DPoP",`, ErrSender},
+		{"DPoP, with its key", `"token_type":"dpop","cnf":{"jkt":"` + b64Of(digestOf("mine")) + `"},`, nil},
+		{"bound to a key", `"cnf":{"jkt":"` + b64Of(digestOf("other")) + `"},`, ErrSender},
+	} {
+		id, err := NewIntrospected(dpopProvider(t, nil), `{"active":true,`+tc.more+claims(nil)[1:], testNow)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var sender Sender
+		if id.confirmation != nil {
+			sender.Key = digestOf("mine")
+		}
+		if err := id.CheckSender(sender); !errors.Is(err, tc.want) {
+			t.Errorf("%s: %v, want %v", tc.name, err, tc.want)
+		}
+	}
+}
