@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -62,6 +63,8 @@ func (r *Request) facts(s *policy.Snapshot, of *policy.Candidate, trusted []*tok
 	switch {
 	case trusted == nil:
 		return f, nil
+	case r.Sender.Key != nil && !slices.ContainsFunc(trusted, func(p *token.Provider) bool { return p.DPoP != nil }):
+		return f, nil // nobody looks where such a token stands
 	case r.TokenErr != nil || r.Claims == nil:
 		f.Err = r.TokenErr
 		return f, nil
@@ -74,7 +77,9 @@ func (r *Request) facts(s *policy.Snapshot, of *policy.Candidate, trusted []*tok
 		f.Err = token.ErrUntrustedIssuer
 		return f, nil
 	}
-	f.Identity, f.Err = token.NewIdentity(p, r.claims(p, issuer), r.Now)
+	if f.Identity, f.Err = token.NewIdentity(p, r.claims(p, issuer), r.Now); f.Err == nil {
+		f.Err = f.Identity.CheckSender(r.Sender)
+	}
 	for _, l := range of.Lookups(f) {
 		looked := policy.LookedUp{Lookup: l, Err: token.ErrLookup}
 		if answer, ok := r.Lookups[l.Name[strings.LastIndexByte(l.Name, '/')+1:]]; ok {

@@ -247,6 +247,12 @@ type IdentityProviderSpec struct {
 	//
 	// +optional
 	Decryption *Decryption `json:"decryption,omitempty"`
+
+	// SenderConstraint says what is made of tokens that are bound to whoever may use them. By default such a token needs
+	// its proof, and others need none.
+	//
+	// +optional
+	SenderConstraint *SenderConstraint `json:"senderConstraint,omitempty"`
 }
 
 // Decryption says how encrypted tokens of a provider are decrypted, and whether there are others.

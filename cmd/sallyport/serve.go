@@ -40,12 +40,16 @@ type serveFlags struct {
 	compileFlags
 	clusterFlags
 	webhook                   webhookFlags
+	store                     storeFlags
 	from                      []string
 	grpcAddress, adminAddress string
 	tls                       extauthz.TLSFiles
 	logLevel, logFormat       string
 	drainDelay, drainTimeout  time.Duration
 	xffTrustedHops            int
+	clientCertificate         string
+	xfccTrustedHops           int
+	publicScheme              string
 	gatewayPrincipals         []string
 	requireScope              bool
 	scopeFromPrincipal        bool
@@ -63,6 +67,7 @@ func (s *serveFlags) register(f *pflag.FlagSet) {
 	s.compileFlags.register(f)
 	s.clusterFlags.register(f)
 	s.webhook.register(f)
+	s.store.register(f)
 	f.StringArrayVar(&s.from, "from", nil, "folder of YAML files with the objects, instead of a cluster; may be given several times")
 	f.StringVar(&s.grpcAddress, "grpc-address", ":9001", "where Envoy asks: host:port, or unix:///path")
 	f.StringVar(&s.adminAddress, "admin-address", ":9002", "where /healthz, /readyz and /metrics are")
@@ -74,6 +79,9 @@ func (s *serveFlags) register(f *pflag.FlagSet) {
 	f.DurationVar(&s.drainDelay, "drain-delay", 3*time.Second, "how long after SIGTERM new connections are still served, while Envoy and load balancers learn that this server is leaving")
 	f.DurationVar(&s.drainTimeout, "drain-timeout", extauthz.DefaultDrainTimeout, "how long requests in flight may take to end after SIGTERM")
 	f.IntVar(&s.xffTrustedHops, "xff-trusted-hops", 0, "proxies in front of Envoy that append to X-Forwarded-For; with --client-address=xff")
+	f.StringVar(&s.clientCertificate, "client-certificate", string(extauthz.CertificatePeer), "which certificate tokens may be bound to: peer, that of the connection to Envoy, or xfcc, one of X-Forwarded-Client-Cert")
+	f.IntVar(&s.xfccTrustedHops, "xfcc-trusted-hops", 0, "proxies in front of Envoy that append to X-Forwarded-Client-Cert; with --client-certificate=xfcc")
+	f.StringVar(&s.publicScheme, "public-scheme", "", "https or http: the one that clients use, for DPoP proofs, where Envoy cannot know it; by default what Envoy says of each request")
 	f.StringSliceVar(&s.gatewayPrincipals, "gateway-principals", nil, "destination principals of proxies that route by Host, with --scope-from-principal; * is one segment")
 	f.BoolVar(&s.requireScope, "require-scope", false, "refuse requests of proxies that state no scope")
 	f.BoolVar(&s.scopeFromPrincipal, "scope-from-principal", false, "take the namespace of a proxy's SPIFFE principal for the scope where it states none; on in a cluster unless set to false")
@@ -120,6 +128,7 @@ type service struct {
 	webhook   *webhook            // nil: none
 	keys      *keys
 	questions *questions
+	store     *store
 	tls       *extauthz.TLS // nil: none
 	server    *extauthz.Server
 	// started tells whether there are policies.
@@ -146,6 +155,9 @@ func newService(flags *serveFlags, out io.Writer) (*service, error) {
 		return nil, err
 	}
 	if s.questions, err = newQuestions(s.log, flags.allowLoopbackProviders, flags.answerCacheBytes, s.registry); err != nil {
+		return nil, err
+	}
+	if s.store, err = newStore(&flags.store, s.log, s.registry); err != nil {
 		return nil, err
 	}
 	if err := s.keepKeys(); err != nil {
@@ -179,6 +191,7 @@ func (s *service) prepare(ctx context.Context, snapshot *policy.Snapshot) {
 	s.questions.prepare(snapshot)
 	s.keys.prepare(ctx, snapshot)
 	s.questions.wait(ctx, until)
+	s.store.wait(ctx)
 }
 
 func (s *service) newServer(options policy.Options, snapshot *atomic.Pointer[policy.Snapshot]) error {
@@ -188,8 +201,10 @@ func (s *service) newServer(options policy.Options, snapshot *atomic.Pointer[pol
 	}
 	config := extauthz.Config{
 		Snapshot: snapshot, Verifier: verifier, Introspector: s.questions.introspector, Looker: s.questions.looker,
+		Proofs: s.store.proofs, Nonces: s.store.nonces, PublicScheme: s.flags.publicScheme, Status: s.store.status,
 		CacheStats: verifier.CacheStats, Decryptions: verifier.Decryptions, Log: s.log, Registerer: s.registry,
 		ClientAddress: options.ClientAddress, XFFTrustedHops: s.flags.xffTrustedHops,
+		ClientCertificate: extauthz.CertificateSource(s.flags.clientCertificate), XFCCTrustedHops: s.flags.xfccTrustedHops,
 		RequireScope: s.flags.requireScope, ScopeFromPrincipal: s.flags.scopeFromPrincipal,
 		TrustDomain: options.TrustDomain, GatewayPrincipals: s.flags.gatewayPrincipals,
 		MaxInFlight: s.flags.maxInFlight, DrainDelay: s.flags.drainDelay, DrainTimeout: s.flags.drainTimeout,
@@ -234,6 +249,7 @@ func (s *service) run(ctx context.Context) error {
 	group.Add(func() error { return s.server.Serve(grpcListener) }, func(error) { s.drain() })
 	s.addAdmin(&group, adminListener)
 	s.addKeys(&group)
+	s.store.add(&group)
 	background, cancel := context.WithCancel(context.Background())
 	follow := s.follow
 	if s.cluster != nil {

@@ -84,6 +84,15 @@ const (
 	ReasonTokenTooOld Reason = "TokenTooOld"
 	// ReasonTokenInactive: the provider was asked, and says that the token is none, or no longer.
 	ReasonTokenInactive Reason = "TokenInactive"
+	// ReasonSenderNotProven: the token is bound to a key or certificate, and the request does not prove that it has it; or
+	// the provider wants tokens that are bound, and this one is not.
+	ReasonSenderNotProven Reason = "SenderNotProven"
+	// ReasonInvalidProof: the token was shown with a proof of possession that is missing or not valid, or for something else.
+	ReasonInvalidProof Reason = "InvalidProof"
+	// ReasonProofNonceRequired: the proof of possession has no fresh nonce of this server.
+	ReasonProofNonceRequired Reason = "ProofNonceRequired"
+	// ReasonProofReplayed: the proof of possession was used before.
+	ReasonProofReplayed Reason = "ProofReplayed"
 	// ReasonClaimValidationFailed: a claimValidationRule of the provider does not hold.
 	ReasonClaimValidationFailed Reason = "ClaimValidationFailed"
 	// ReasonInsufficientScope: the token lacks a scope.
@@ -100,6 +109,8 @@ const (
 	ReasonKeysUnavailable Reason = "KeysUnavailable"
 	// ReasonIntrospectionUnavailable: the provider could not be asked about an opaque token.
 	ReasonIntrospectionUnavailable Reason = "IntrospectionUnavailable"
+	// ReasonProofStoreUnavailable: whether the proof was used before cannot be told, or there is no room to remember it.
+	ReasonProofStoreUnavailable Reason = "ProofStoreUnavailable"
 	// ReasonLookupFailed: what the rule looks up could not be had.
 	ReasonLookupFailed Reason = "LookupFailed"
 )
@@ -120,10 +131,11 @@ func Reasons() []Reason {
 		ReasonDenied, ReasonNotCompiled, ReasonSourceNotAllowed,
 		ReasonMissingToken, ReasonAmbiguousCredential, ReasonMalformedToken, ReasonUntrustedIssuer,
 		ReasonAlgorithmNotAllowed, ReasonUnknownKey, ReasonInvalidSignature, ReasonInvalidTokenType, ReasonInvalidAudience,
-		ReasonInvalidSubject, ReasonTokenExpired, ReasonTokenNotYetValid, ReasonTokenTooOld, ReasonTokenInactive, ReasonClaimValidationFailed,
+		ReasonInvalidSubject, ReasonTokenExpired, ReasonTokenNotYetValid, ReasonTokenTooOld, ReasonTokenInactive,
+		ReasonSenderNotProven, ReasonInvalidProof, ReasonProofNonceRequired, ReasonProofReplayed, ReasonClaimValidationFailed,
 		ReasonInsufficientScope, ReasonInsufficientClaims, ReasonExpressionFailed,
 		ReasonInsufficientUserAuthentication, ReasonUpstreamValueInvalid,
-		ReasonKeysUnavailable, ReasonIntrospectionUnavailable, ReasonLookupFailed, ReasonOverloaded, ReasonInternalError,
+		ReasonKeysUnavailable, ReasonIntrospectionUnavailable, ReasonProofStoreUnavailable, ReasonLookupFailed, ReasonOverloaded, ReasonInternalError,
 	}
 }
 
@@ -133,7 +145,8 @@ func (r Reason) Unauthenticated() bool {
 	switch r {
 	case ReasonMissingToken, ReasonMalformedToken, ReasonUntrustedIssuer, ReasonAlgorithmNotAllowed, ReasonUnknownKey,
 		ReasonInvalidSignature, ReasonInvalidTokenType, ReasonInvalidAudience, ReasonInvalidSubject, ReasonTokenExpired,
-		ReasonTokenNotYetValid, ReasonTokenTooOld, ReasonTokenInactive, ReasonClaimValidationFailed, ReasonInsufficientUserAuthentication:
+		ReasonTokenNotYetValid, ReasonTokenTooOld, ReasonTokenInactive, ReasonSenderNotProven,
+		ReasonInvalidProof, ReasonProofNonceRequired, ReasonProofReplayed, ReasonClaimValidationFailed, ReasonInsufficientUserAuthentication:
 		return true
 	}
 	return false
@@ -151,7 +164,7 @@ func (r Reason) Status() int {
 		return 200
 	case ReasonInvalidRequest, ReasonAmbiguousRequest, ReasonAmbiguousCredential:
 		return 400
-	case ReasonKeysUnavailable, ReasonIntrospectionUnavailable, ReasonLookupFailed, ReasonOverloaded, ReasonInternalError:
+	case ReasonKeysUnavailable, ReasonIntrospectionUnavailable, ReasonProofStoreUnavailable, ReasonLookupFailed, ReasonOverloaded, ReasonInternalError:
 		return 503
 	}
 	return 403
@@ -175,7 +188,20 @@ var tokenReasons = []struct {
 	{token.ErrKeysUnavailable, ReasonKeysUnavailable},
 	{token.ErrInactive, ReasonTokenInactive},
 	{token.ErrIntrospection, ReasonIntrospectionUnavailable},
+	{token.ErrSender, ReasonSenderNotProven},
+	{token.ErrProof, ReasonInvalidProof},
+	{token.ErrNonce, ReasonProofNonceRequired},
+	{token.ErrReplayed, ReasonProofReplayed},
+	{token.ErrLedger, ReasonProofStoreUnavailable},
 	{token.ErrAmbiguousCredential, ReasonAmbiguousCredential},
+}
+
+// senderMessage says what of a proof is wrong, for the log: there are many ways, and a client's author needs to know which.
+func senderMessage(err error) string {
+	if errors.Is(err, token.ErrProof) || errors.Is(err, token.ErrSender) {
+		return err.Error()
+	}
+	return ""
 }
 
 // tokenReason is the word for an error of package token. What it does not know is a malformed token: no error of the

@@ -20,6 +20,8 @@ type Identity struct {
 	// IssuedAt and NotBefore are zero where the token does not say; Expiry never is.
 	IssuedAt, NotBefore, Expiry time.Time
 
+	confirmation *confirmation // nil: the token is not bound
+
 	// claims is the whole payload; nil in the cache, where it is read from text.
 	claims Claims
 	// text is the payload as JSON, or as the segment of a token, which is base64url of that.

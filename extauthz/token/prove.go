@@ -41,6 +41,7 @@ func prove(p *Provider, claims Claims, typ string, now time.Time) (*Identity, er
 	if !slices.Contains(p.TokenTypes, typ) {
 		return nil, ErrTokenType
 	}
+	id.confirmation = readConfirmation(claims)
 	value, _ := claims.Lookup(p.Scopes)
 	id.Scopes = scopes(value)
 	value, _ = claims.Lookup(p.Roles)

@@ -53,6 +53,10 @@ type Provider struct {
 	Remote *Remote
 	// Introspection says how the provider is asked about tokens that are no JWT; nil: it is not.
 	Introspection *Introspection
+	// Sender says what is made of tokens that are bound to whoever may use them.
+	Sender SenderMode
+	// DPoP says with which proofs tokens may be shown; nil: with none, and a token that is bound to a key is refused.
+	DPoP *DPoP
 }
 
 // Remote says where the keys of a provider are fetched. It is data only; package idp acts on it.

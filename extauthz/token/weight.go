@@ -34,7 +34,7 @@ func Weight(raw, text string, id *Identity) int64 {
 	if strings.Contains(text, `\`) {
 		texts += len(text)
 	}
-	n := perEntryBytes + textBytes(texts) + objectBytes(id.claims)
+	n := perEntryBytes + textBytes(texts) + objectBytes(id.claims) + confirmationBytes(id.confirmation)
 	for _, list := range id.lists() {
 		n += int64(cap(*list)) * boxBytes * 5 / 4
 	}

@@ -84,6 +84,13 @@ var providerMistakes = []mistake{
 	{"decryption without a Secret", provider(`decryption: {required: true}`), "spec.decryption.secretRef", "Required value"},
 	{"a Secret without a name", provider(`decryption: {secretRef: {name: ""}}`), "spec.decryption.secretRef.name", "should be at least 1 chars long"},
 	{"a Secret with a name of 254 letters", provider(`decryption: {secretRef: {name: ` + strings.Repeat("a", 254) + `}}`), "spec.decryption.secretRef.name", "may not be more than 253"},
+	{"an unknown mode of bound tokens", provider(`senderConstraint: {mode: Always}`), "spec.senderConstraint.mode", `supported values: "None"`},
+	{"proofs that nobody looks at", provider(`senderConstraint: {mode: None, dpop: {}}`), "spec.senderConstraint.dpop", "goes with mode IfBound or Required"},
+	{"proofs with a shared secret", provider(`senderConstraint: {dpop: {algorithms: [HS256]}}`), "spec.senderConstraint.dpop.algorithms[0]", `supported values: "RS256"`},
+	{"proofs of no algorithm", provider(`senderConstraint: {dpop: {algorithms: []}}`), "spec.senderConstraint.dpop.algorithms", "should have at least 1 items"},
+	{"proofs that last an hour", provider(`senderConstraint: {dpop: {maxProofAge: 1h}}`), "spec.senderConstraint.dpop.maxProofAge", "must be from 1s to 10m"},
+	{"proofs that last no time", provider(`senderConstraint: {dpop: {maxProofAge: 0s}}`), "spec.senderConstraint.dpop.maxProofAge", "must be from 1s to 10m"},
+	{"an unknown use of nonces", provider(`senderConstraint: {dpop: {nonce: Sometimes}}`), "spec.senderConstraint.dpop.nonce", `supported values: "None"`},
 	{"an empty validation rule", provider(`claimValidationRules: [{message: a}]`), "spec.claimValidationRules[0].expression", "Required value"},
 }
 
