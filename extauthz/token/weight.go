@@ -17,7 +17,7 @@ const (
 	mapSlotBytes  = int64(unsafe.Sizeof("") + unsafe.Sizeof(any(nil)) + 1)
 	mapTableBytes = 64
 	// perEntryBytes: the identity, and its share of the shard's slots, free list and map.
-	perEntryBytes = int64(unsafe.Sizeof(Identity{}))*9/8 + 112
+	perEntryBytes = int64(unsafe.Sizeof(Identity{}))*9/8 + 160
 	// perKnownBytes: a member that is known, with what a slice leaves free, and the list that it stands in.
 	perKnownBytes = int64(unsafe.Sizeof(knownMember{}))*9/8 + int64(unsafe.Sizeof(knownClaims{}))
 )
