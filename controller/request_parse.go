@@ -137,6 +137,8 @@ func tokenError(r policy.Reason) error {
 		return token.ErrKeysUnavailable
 	case policy.ReasonTokenInactive:
 		return token.ErrInactive
+	case policy.ReasonTokenRevoked:
+		return token.ErrRevoked
 	case policy.ReasonIntrospectionUnavailable:
 		return token.ErrIntrospection
 	}

@@ -42,7 +42,7 @@ func compileProvider(s *providerSource, undecoded []UndecodedField, refs *refere
 		c.p().undecoded(f)
 	}
 	at := field.NewPath("spec")
-	t := &token.Provider{Name: s.name(), UID: string(s.uid), Issuer: s.spec.Issuer, Audiences: slices.Clone(s.spec.Audiences)}
+	t := &token.Provider{Name: s.name(), Namespace: s.ref.Namespace, UID: string(s.uid), Issuer: s.spec.Issuer, Audiences: slices.Clone(s.spec.Audiences)}
 	if s.spec.Issuer == "" {
 		c.p().required(at.Child("issuer"), "the text that iss has in the tokens of this provider")
 	}
