@@ -15,6 +15,9 @@ import (
 // ProblemNeverEnds: an entry of a TokenRevocation that holds as long as it stands there.
 const ProblemNeverEnds = "NeverEnds"
 
+// ProblemEndsEarly: a logout that is forgotten while tokens from before it can be valid.
+const ProblemEndsEarly = "EndsEarly"
+
 // maxRevokedValue bounds what an entry of a TokenRevocation names, as the schema does.
 const maxRevokedValue = 512
 
@@ -24,6 +27,8 @@ type Revocation struct {
 	Scope token.RevocationScope
 	// Tokens are those that it names. An entry that is not sound names as many tokens as it can be read to.
 	Tokens []token.Revocation
+	// Named counts them, for when nobody needs Tokens any more.
+	Named int
 	// Problems with the object by itself.
 	Problems []Problem
 	// endless are the entries whose end only the providers tell.
@@ -57,7 +62,7 @@ func ReadRevocation(o *v1alpha1.TokenRevocation, undecoded []UndecodedField, opt
 	if !permitted || o.Spec.Issuer == "" {
 		out.Tokens, out.endless = nil, nil
 	}
-	out.Problems = p.list
+	out.Named, out.Problems = len(out.Tokens), p.list
 	return out
 }
 
@@ -136,7 +141,7 @@ func (r *Revocation) Report(ref ObjectRef, providers []*token.Provider, hold int
 func (r *Revocation) inForce(providers, hold int) metav1.Condition {
 	out := metav1.Condition{Type: v1alpha1.ConditionInForce, Status: metav1.ConditionFalse}
 	switch {
-	case len(r.Tokens) == 0:
+	case r.Named == 0:
 		out.Reason, out.Message = v1alpha1.ReasonNotAccepted, "No entry names a token for which the object may speak"
 	case hold == 0:
 		out.Reason, out.Message = v1alpha1.ReasonExpired, "Every entry has ended; the object can be deleted"
@@ -144,7 +149,7 @@ func (r *Revocation) inForce(providers, hold int) metav1.Condition {
 		out.Reason, out.Message = v1alpha1.ReasonNoProvider, "No provider that the object speaks for has this issuer"
 	default:
 		out.Status, out.Reason = metav1.ConditionTrue, v1alpha1.ReasonInForce
-		out.Message = fmt.Sprintf("%d of %d entries hold", hold, len(r.Tokens))
+		out.Message = fmt.Sprintf("%d of %d entries hold", hold, r.Named)
 	}
 	return out
 }
@@ -160,7 +165,7 @@ func reportRevocations(objs *Objects, providers []*provider, opts Options) (out 
 	for _, o := range objs.TokenRevocations {
 		ref := ObjectRef{v1alpha1.KindTokenRevocation, o.Namespace, o.Name}
 		r := ReadRevocation(o, objs.Undecoded[ref], opts)
-		out = append(out, r.Report(ref, tokens, len(r.Tokens)))
+		out = append(out, r.Report(ref, tokens, r.Named))
 	}
 	slices.SortFunc(out, func(a, b *ObjectReport) int { return compareRefs(a.ObjectRef, b.ObjectRef) })
 	return out

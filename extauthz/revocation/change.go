@@ -145,3 +145,20 @@ func (s *Set) remove(from From, p *part) {
 	s.total.Add(-int64(n))
 	s.counts[from] -= n
 }
+
+// Left is how many of the revocations have not ended at the time now.
+func (d *Digest) Left(now time.Time) int {
+	at := seconds(now, never-1)
+	if d.soon > at {
+		return d.n
+	}
+	n := 0
+	for i := range d.parts {
+		for j := range d.parts[i].list {
+			if e := d.parts[i].list[j].expires; e == never || e > at {
+				n++
+			}
+		}
+	}
+	return n
+}

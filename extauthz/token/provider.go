@@ -69,6 +69,8 @@ type Provider struct {
 	Static *KeySet
 	// Remote says where they are fetched.
 	Remote *Remote
+	// Logout says which logout tokens of the provider are believed; nil: none.
+	Logout *Logout
 	// Introspection says how the provider is asked about tokens that are no JWT; nil: it is not.
 	Introspection *Introspection
 }
