@@ -38,6 +38,7 @@ type serveFlags struct {
 	compileFlags
 	clusterFlags
 	webhook                   webhookFlags
+	store                     storeFlags
 	from                      []string
 	grpcAddress, adminAddress string
 	tls                       extauthz.TLSFiles
@@ -61,6 +62,7 @@ func (s *serveFlags) register(f *pflag.FlagSet) {
 	s.compileFlags.register(f)
 	s.clusterFlags.register(f)
 	s.webhook.register(f)
+	s.store.register(f)
 	f.StringArrayVar(&s.from, "from", nil, "folder of YAML files with the objects, instead of a cluster; may be given several times")
 	f.StringVar(&s.grpcAddress, "grpc-address", ":9001", "where Envoy asks: host:port, or unix:///path")
 	f.StringVar(&s.adminAddress, "admin-address", ":9002", "where /healthz, /readyz and /metrics are")
@@ -117,6 +119,7 @@ type service struct {
 	webhook   *webhook            // nil: none
 	keys      *keys
 	questions *questions
+	store     *store
 	tls       *extauthz.TLS // nil: none
 	server    *extauthz.Server
 }
@@ -137,6 +140,9 @@ func newService(flags *serveFlags, out io.Writer) (*service, error) {
 		return nil, err
 	}
 	if s.questions, err = newQuestions(s.log, flags.allowLoopbackProviders, flags.answerCacheBytes, s.registry); err != nil {
+		return nil, err
+	}
+	if s.store, err = newStore(&flags.store, s.log, s.registry); err != nil {
 		return nil, err
 	}
 	if err := s.keepKeys(); err != nil {
@@ -169,6 +175,7 @@ func (s *service) prepare(ctx context.Context, snapshot *policy.Snapshot) {
 	s.questions.prepare(snapshot)
 	s.keys.prepare(ctx, snapshot)
 	s.questions.wait(ctx, until)
+	s.store.wait(ctx)
 }
 
 func (s *service) newServer(options policy.Options, snapshot *atomic.Pointer[policy.Snapshot]) error {
@@ -224,6 +231,7 @@ func (s *service) run(ctx context.Context) error {
 	group.Add(func() error { return s.server.Serve(grpcListener) }, func(error) { s.drain() })
 	s.addAdmin(&group, adminListener)
 	s.addKeys(&group)
+	s.store.add(&group)
 	background, cancel := context.WithCancel(context.Background())
 	follow := s.follow
 	if s.cluster != nil {

@@ -41,6 +41,10 @@ var (
 	ErrInactive = errors.New("token is not active")
 	// ErrIntrospection: the provider could not be asked about the token, or its answer says nothing.
 	ErrIntrospection = errors.New("the provider cannot be asked about the token")
+	// ErrReplayed: the proof that came with the token was used before.
+	ErrReplayed = errors.New("proof was used before")
+	// ErrLedger: what replicas must remember of requests and tokens cannot be asked for, or has no more room.
+	ErrLedger = errors.New("what was seen before cannot be told")
 )
 
 // malformed wraps ErrMalformed with a constant that says what is wrong.
