@@ -241,8 +241,10 @@ func (s *Server) facts(ctx context.Context, c *check, of *policy.Candidate, trus
 		// Without either, a token that was shown would count as none.
 		f.Err = token.ErrMalformed
 	}
-	if f.Identity != nil && s.cfg.Revocations != nil && s.cfg.Revocations.Revoked(f.Identity, f.Now) {
-		f.Identity, f.Err = nil, token.ErrRevoked
+	if f.Identity != nil && s.cfg.Revocations != nil {
+		if err := s.cfg.Revocations.Judge(f.Identity, f.Now); err != nil {
+			f.Identity, f.Err = nil, err
+		}
 	}
 	if f.Identity != nil {
 		s.lookUp(ctx, &f, of, cred.Raw, tryOut)

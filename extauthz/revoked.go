@@ -8,7 +8,7 @@ import (
 
 // Revocations say which tokens are revoked; revocation.Set is one.
 type Revocations interface {
-	// Revoked tells whether the token that proved id is revoked at the time now. It is asked for each request with a token,
-	// so it must not wait.
-	Revoked(id *token.Identity, now time.Time) bool
+	// Judge is nil where the token that proved id is not revoked at the time now; else the error wraps token.ErrRevoked, or
+	// token.ErrLedger where it cannot be told. It is asked for each request with a token, so it must not wait.
+	Judge(id *token.Identity, now time.Time) error
 }

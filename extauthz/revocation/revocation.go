@@ -15,6 +15,7 @@
 package revocation
 
 import (
+	"fmt"
 	"hash/maphash"
 	"math"
 	"math/bits"
@@ -49,6 +50,7 @@ func (f From) String() string {
 type Set struct {
 	seeds  [2]maphash.Seed
 	total  atomic.Int64
+	fresh  atomic.Int64 // until when, in seconds since 1970; 0: always
 	shards [shards]shard
 
 	scopes sync.RWMutex // of groups
@@ -169,6 +171,34 @@ func (s *Set) hash(salt [2]uint64, by token.RevokedBy, value string) [2]uint64 {
 	salt[0] ^= kindSalt[by]
 	salt[1] ^= bits.RotateLeft64(kindSalt[by], 32)
 	return [2]uint64{maphash.String(s.seeds[0], value) ^ salt[0], maphash.String(s.seeds[1], value) ^ salt[1]}
+}
+
+// Judge is nil where the token that proved id is not revoked at the time now. The error wraps token.ErrRevoked, or
+// token.ErrLedger where it cannot be told: see Fresh.
+func (s *Set) Judge(id *token.Identity, now time.Time) error {
+	if s.Revoked(id, now) {
+		return token.ErrRevoked
+	}
+	if s == nil || id.Provider.Logout == nil {
+		return nil
+	}
+	if until := s.fresh.Load(); until != 0 && now.Unix() >= until {
+		return errStale
+	}
+	return nil
+}
+
+// errStale says that nobody knows what was revoked lately.
+var errStale = fmt.Errorf("%w: revocations are not known, or have not been read for too long", token.ErrLedger)
+
+// Fresh says that logouts are known up to now, and that this is good until the time until: from then on tokens of providers
+// that tell of logouts are refused. The zero time stands for long ago. A Set of which nobody says so is always fresh.
+func (s *Set) Fresh(until time.Time) { s.fresh.Store(max(until.Unix(), 1)) }
+
+// GoodUntil is what Fresh was told last; false where it was told nothing.
+func (s *Set) GoodUntil() (time.Time, bool) {
+	until := s.fresh.Load()
+	return time.Unix(until, 0), until != 0
 }
 
 // Revoked tells whether the token that proved id is revoked at the time now. It does not allocate, and where nothing is

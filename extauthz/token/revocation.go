@@ -1,6 +1,11 @@
 package token
 
-import "time"
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"time"
+)
 
 // Revocation names tokens that are refused from now on, by what stands in them, and never by their text or a hash of it. It
 // is data only: package revocation finds the tokens.
@@ -60,4 +65,66 @@ func (id *Identity) Revocable(by RevokedBy) string {
 		return id.claimedSubject()
 	}
 	return ""
+}
+
+// storedRevocation is a Revocation as it is kept outside of this process. Times are in seconds since 1970; 0 stands for none.
+type storedRevocation struct {
+	Issuer       string `json:"iss"`
+	Namespace    string `json:"ns,omitempty"`
+	ID           string `json:"jti,omitempty"`
+	Session      string `json:"sid,omitempty"`
+	Subject      string `json:"sub,omitempty"`
+	IssuedBefore int64  `json:"before,omitempty"`
+	Expires      int64  `json:"exp,omitempty"`
+}
+
+// Encode writes r as a JSON object on one line, which DecodeRevocation reads.
+func (r *Revocation) Encode() []byte {
+	s := storedRevocation{Issuer: r.Scope.Issuer, Namespace: r.Scope.Namespace}
+	switch r.By {
+	case RevokedByID:
+		s.ID = r.Value
+	case RevokedBySession:
+		s.Session = r.Value
+	case RevokedBySubject:
+		s.Subject = r.Value
+	case RevokedByIssuer:
+	}
+	if !r.IssuedBefore.IsZero() {
+		s.IssuedBefore = r.IssuedBefore.Unix()
+	}
+	if !r.Expires.IsZero() {
+		s.Expires = r.Expires.Unix()
+	}
+	out, _ := json.Marshal(s) // texts and numbers: cannot fail
+	return out
+}
+
+// DecodeRevocation reads what Encode wrote. What holds more, or less, than a Revocation has is an error: who wrote it may mean
+// something else.
+func DecodeRevocation(data []byte) (Revocation, error) {
+	var s storedRevocation
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&s); err != nil || d.InputOffset() != int64(len(data)) {
+		return Revocation{}, errors.New("is no revocation: not one JSON object of known members")
+	}
+	r := Revocation{Scope: RevocationScope{Issuer: s.Issuer, Namespace: s.Namespace}, By: RevokedByIssuer}
+	named := 0
+	for by, value := range []string{s.ID, s.Session, s.Subject} {
+		if value != "" {
+			r.By, r.Value = RevokedBy(by), value //nolint:gosec // at most 2
+			named++
+		}
+	}
+	if s.IssuedBefore != 0 {
+		r.IssuedBefore = time.Unix(s.IssuedBefore, 0)
+	}
+	if s.Expires != 0 {
+		r.Expires = time.Unix(s.Expires, 0)
+	}
+	if s.Issuer == "" || named > 1 || named == 0 && s.IssuedBefore == 0 || s.IssuedBefore < 0 || s.Expires < 0 {
+		return Revocation{}, errors.New("is no revocation: it names no token, or too many")
+	}
+	return r, nil
 }
