@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -110,9 +111,11 @@ func readLogout(p *Provider, claims Claims, now time.Time) (*LogoutToken, error)
 		if !there {
 			continue
 		}
-		if *claim.to, ok = value.(string); !ok || *claim.to == "" || len(*claim.to) > maxLogoutValue {
+		text, ok := value.(string)
+		if !ok || text == "" || len(text) > maxLogoutValue {
 			return nil, malformed(claim.name + " is not a string of 1 to 512 bytes")
 		}
+		*claim.to = strings.Clone(text) // the rest of the payload is not kept for it
 	}
 	switch {
 	case out.ID == "":
