@@ -50,7 +50,10 @@ type ClusterConfig struct {
 	WithoutElection bool
 	// LookInterval is how often the cluster is asked for kinds that may come and go; 0: DefaultLookInterval.
 	LookInterval time.Duration
-	// Now is the clock of status and metrics; nil: time.Now.
+	// RevocationsInterval is how often revocations that have ended are looked for: in memory, in status, and among the objects
+	// that Sallyport wrote itself; 0: DefaultRevocationsInterval.
+	RevocationsInterval time.Duration
+	// Now is the clock of status, metrics and ends of revocations; nil: time.Now.
 	Now func() time.Time
 	// Log gets what the Publisher's gets. The zero Logger discards.
 	Log logr.Logger
@@ -89,8 +92,11 @@ func NewCluster(config ClusterConfig) (*Cluster, error) {
 	if config.REST == nil || config.Snapshot == nil || config.Options.OwnNamespace == "" {
 		return nil, errors.New("a cluster needs REST, Snapshot and the namespace of Sallyport")
 	}
-	if config.LookInterval < 0 {
-		return nil, fmt.Errorf("interval of looking %s is negative", config.LookInterval)
+	if config.LookInterval < 0 || config.RevocationsInterval < 0 {
+		return nil, fmt.Errorf("interval of looking %s or of revocations %s is negative", config.LookInterval, config.RevocationsInterval)
+	}
+	if config.RevocationsInterval == 0 {
+		config.RevocationsInterval = DefaultRevocationsInterval
 	}
 	if config.LookInterval == 0 {
 		config.LookInterval = DefaultLookInterval

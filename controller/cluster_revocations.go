@@ -14,9 +14,8 @@ import (
 	"github.com/sallyport/sallyport/extauthz/revocation"
 )
 
-// revocationsInterval is how often revocations that have ended are looked for: in memory, in status, and among the objects
-// that Sallyport wrote itself.
-const revocationsInterval = time.Minute
+// DefaultRevocationsInterval is how often revocations that have ended are looked for.
+const DefaultRevocationsInterval = time.Minute
 
 func revocationKind() schema.GroupVersionKind {
 	return v1alpha1.GroupVersion.WithKind(v1alpha1.KindTokenRevocation)
@@ -71,7 +70,7 @@ func (c *Cluster) revocationChanged(key types.NamespacedName, o client.Object) {
 
 // keepRevocations drops what has ended, and deletes, where this replica leads, the objects of logouts that have.
 func (c *Cluster) keepRevocations(ctx context.Context) {
-	for pause(ctx, revocationsInterval) == nil {
+	for pause(ctx, c.config.RevocationsInterval) == nil {
 		now := c.config.Now()
 		c.config.Revocations.Prune(now)
 		c.status.wake()
