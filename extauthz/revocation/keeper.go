@@ -70,19 +70,21 @@ func (k *Keeper) Keep(ctx context.Context, r token.Revocation) error {
 
 // run writes until nothing waits.
 func (k *Keeper) run(ctx context.Context) {
-	for {
-		timer := time.NewTimer(gather)
-		<-timer.C
+	for k.waiting() {
+		<-time.After(gather)
 		k.mu.Lock()
 		b := k.next
 		k.next = nil
-		if b == nil {
-			k.running = false
-			k.mu.Unlock()
-			return
-		}
 		k.mu.Unlock()
 		b.err = k.write(ctx, b.list)
 		close(b.done)
 	}
+}
+
+// waiting tells whether anything waits to be written; where nothing does, the next to come starts the writing again.
+func (k *Keeper) waiting() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.running = k.next != nil
+	return k.running
 }
