@@ -77,7 +77,12 @@ func (r *Request) facts(s *policy.Snapshot, of *policy.Candidate, trusted []*tok
 		f.Err = token.ErrUntrustedIssuer
 		return f, nil
 	}
-	if f.Identity, f.Err = token.NewIdentity(p, r.claims(p, issuer), r.Now); f.Err == nil {
+	f.Identity, f.Err = token.NewIdentity(p, r.claims(p, issuer), r.Now)
+	switch {
+	case f.Err != nil:
+	case r.Revocations.Revoked(f.Identity, r.Now):
+		f.Identity, f.Err = nil, token.ErrRevoked
+	default:
 		f.Err = f.Identity.CheckSender(r.Sender)
 	}
 	for _, l := range of.Lookups(f) {

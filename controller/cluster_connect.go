@@ -35,7 +35,7 @@ func (c *Cluster) connect() error {
 	c.accounts = &accounts{ask: c.issuer, changed: c.wake}
 	mapper := clusterMapper(c.kinds)
 	options := cache.Options{
-		Scheme: scheme, Mapper: mapper, DefaultTransform: trim,
+		Scheme: scheme, Mapper: mapper, DefaultTransform: c.trim,
 		DefaultWatchErrorHandler: c.watchFailed,
 	}
 	if c.cache, err = cache.New(watching, options); err != nil {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/sallyport/sallyport/extauthz/policy"
+	"github.com/sallyport/sallyport/extauthz/revocation"
 	"github.com/sallyport/sallyport/extauthz/token"
 )
 
@@ -34,6 +35,8 @@ type Request struct {
 	Sender token.Sender
 	// Lookups are the answers of lookups, by their names; one that is not here fails.
 	Lookups map[string]token.Claims
+	// Revocations that are in force; nil for none.
+	Revocations *revocation.Set
 	// Now is the time of the request.
 	Now time.Time
 	// Destination is the principal of the proxy itself.
@@ -141,6 +144,10 @@ func tokenError(r policy.Reason) error {
 		return token.ErrKeysUnavailable
 	case policy.ReasonTokenInactive:
 		return token.ErrInactive
+	case policy.ReasonTokenRevoked:
+		return token.ErrRevoked
+	case policy.ReasonRevocationsUnavailable:
+		return token.ErrRevocations
 	case policy.ReasonSenderNotProven:
 		return token.ErrSender
 	case policy.ReasonInvalidProof:

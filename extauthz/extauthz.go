@@ -63,6 +63,8 @@ type Config struct {
 	Introspector Introspector
 	// Looker of what rules look up; nil refuses where they do.
 	Looker Looker
+	// Revocations of tokens; nil: none is revoked.
+	Revocations Revocations
 	// Proofs remember which proofs of possession were used; nil refuses tokens that are shown with one.
 	Proofs Proofs
 	// Nonces for proofs of possession; nil for those of a key that only this server has.

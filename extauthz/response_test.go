@@ -29,7 +29,7 @@ func TestRefusalTable(t *testing.T) {
 	for _, r := range []policy.Reason{
 		"MalformedToken", "UntrustedIssuer", "AlgorithmNotAllowed", "UnknownKey", "InvalidSignature", "InvalidTokenType",
 		"InvalidAudience", "InvalidSubject", "TokenExpired", "TokenNotYetValid", "TokenTooOld", "TokenInactive",
-		"SenderNotProven", "ClaimValidationFailed",
+		"TokenRevoked", "SenderNotProven", "ClaimValidationFailed",
 	} {
 		want[r] = row{401, codes.Unauthenticated, `Bearer error="invalid_token"`}
 	}
@@ -48,7 +48,7 @@ func TestRefusalTable(t *testing.T) {
 	} {
 		want[r] = row{403, codes.PermissionDenied, ""}
 	}
-	for _, r := range []policy.Reason{"KeysUnavailable", "IntrospectionUnavailable", "ProofStoreUnavailable", "LookupFailed", "Overloaded", "InternalError"} {
+	for _, r := range []policy.Reason{"KeysUnavailable", "RevocationsUnavailable", "IntrospectionUnavailable", "ProofStoreUnavailable", "LookupFailed", "Overloaded", "InternalError"} {
 		want[r] = row{503, codes.Unavailable, ""}
 	}
 	allows := []policy.Reason{"Public", "Anonymous", "Allowed", "Preflight", "DryRun"}

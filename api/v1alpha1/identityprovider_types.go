@@ -127,6 +127,7 @@ const (
 // +kubebuilder:validation:XValidation:rule="!has(self.tenants) || !has(self.tenants.from) || self.tenants.from != 'Any' || has(self.keys) && (!has(self.keys.discovery) || has(self.keys.discovery.url))",fieldPath=".tenants.from",message="Any needs keys that all tenants share, such as keys.remote or keys.discovery.url: nothing is fetched from where a token says"
 // +kubebuilder:validation:XValidation:rule="!has(self.tenants) || !has(self.introspection)",fieldPath=".introspection",message="does not go with tenants: an opaque token does not say whose it is; write a provider for each tenant"
 // +kubebuilder:validation:XValidation:rule="!has(self.keys) || !has(self.keys.kubernetes) || !has(self.tenants) && !has(self.claimMappings) && !has(self.introspection) && !has(self.tls)",fieldPath=".keys.kubernetes",message="does not go with tenants, claimMappings, introspection or tls: what these say is known of the API server"
+// +kubebuilder:validation:XValidation:rule="!has(self.backChannelLogout) || has(self.backChannelLogout.holdFor) || has(self.maxTokenAge)",fieldPath=".backChannelLogout.holdFor",message="is needed without maxTokenAge: how long a token can be valid"
 type IdentityProviderSpec struct {
 	// Issuer of the tokens: the claim iss must equal it, byte for byte (RFC 7519, section 4.1.1). With tenants one segment
 	// of its path is {tenant}. With keys.kubernetes it may be left out, or must be what the API server says.
@@ -253,6 +254,12 @@ type IdentityProviderSpec struct {
 	//
 	// +optional
 	SenderConstraint *SenderConstraint `json:"senderConstraint,omitempty"`
+
+	// BackChannelLogout lets the provider tell of logouts (OpenID Connect Back-Channel Logout 1.0): the tokens of the session,
+	// or of the user, are refused from then on. It needs serve --backchannel-logout-address.
+	//
+	// +optional
+	BackChannelLogout *BackChannelLogout `json:"backChannelLogout,omitempty"`
 }
 
 // Decryption says how encrypted tokens of a provider are decrypted, and whether there are others.

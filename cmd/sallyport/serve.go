@@ -41,6 +41,7 @@ type serveFlags struct {
 	clusterFlags
 	webhook                   webhookFlags
 	store                     storeFlags
+	revocations               revocationFlags
 	from                      []string
 	grpcAddress, adminAddress string
 	tls                       extauthz.TLSFiles
@@ -68,6 +69,7 @@ func (s *serveFlags) register(f *pflag.FlagSet) {
 	s.clusterFlags.register(f)
 	s.webhook.register(f)
 	s.store.register(f)
+	s.revocations.register(f)
 	f.StringArrayVar(&s.from, "from", nil, "folder of YAML files with the objects, instead of a cluster; may be given several times")
 	f.StringVar(&s.grpcAddress, "grpc-address", ":9001", "where Envoy asks: host:port, or unix:///path")
 	f.StringVar(&s.adminAddress, "admin-address", ":9002", "where /healthz, /readyz and /metrics are")
@@ -88,7 +90,7 @@ func (s *serveFlags) register(f *pflag.FlagSet) {
 	f.IntVar(&s.maxInFlight, "max-in-flight", extauthz.DefaultMaxInFlight, "requests that are worked on at a time; more are refused at once")
 	f.Int64Var(&s.tokenCacheBytes, "token-cache-bytes", tokenCacheBytes, "memory for verified tokens; 0 for none")
 	f.Int64Var(&s.answerCacheBytes, "answer-cache-bytes", idp.DefaultAnswerBytes, "memory for what was asked while requests waited, half for opaque tokens and half for lookups; 0 for none")
-	f.StringVar(&s.stateDir, "state-dir", "", "folder in which the public keys of providers outlive a restart, with --from; nobody else may write there")
+	f.StringVar(&s.stateDir, "state-dir", "", "folder in which the public keys of providers, and logouts, outlive a restart, with --from; nobody else may write there")
 }
 
 func serveCommand() *cobra.Command {
@@ -113,6 +115,7 @@ func serve(ctx context.Context, flags *serveFlags, out io.Writer) error {
 	}
 	defer s.keys.keeper.Close()
 	defer s.questions.close()
+	defer s.revocations.close()
 	return s.run(ctx)
 }
 
@@ -133,6 +136,8 @@ type service struct {
 	server    *extauthz.Server
 	// started tells whether there are policies.
 	started func() bool
+
+	revocations *revocations
 }
 
 func newService(flags *serveFlags, out io.Writer) (*service, error) {
@@ -163,6 +168,9 @@ func newService(flags *serveFlags, out io.Writer) (*service, error) {
 	if err := s.keepKeys(); err != nil {
 		return nil, err
 	}
+	if s.revocations, err = newRevocations(flags, options, s.store.shared, s.log, s.registry); err != nil {
+		return nil, err
+	}
 	snapshot := new(atomic.Pointer[policy.Snapshot])
 	s.started = func() bool { return snapshot.Load() != nil }
 	if err := s.newServer(options, snapshot); err != nil {
@@ -180,6 +188,7 @@ func (s *service) newFolder(options policy.Options, snapshot *atomic.Pointer[pol
 	}
 	s.publisher, err = controller.NewPublisher(controller.PublisherConfig{
 		List: s.folder.Load, Options: options, Snapshot: snapshot, BeforePublish: s.prepare, Log: s.log, Metrics: s.registry,
+		Revocations: s.revocations.set,
 	})
 	return err
 }
@@ -201,6 +210,7 @@ func (s *service) newServer(options policy.Options, snapshot *atomic.Pointer[pol
 	}
 	config := extauthz.Config{
 		Snapshot: snapshot, Verifier: verifier, Introspector: s.questions.introspector, Looker: s.questions.looker,
+		Revocations: s.revocations.set, Ready: s.revocations.ready,
 		Proofs: s.store.proofs, Nonces: s.store.nonces, PublicScheme: s.flags.publicScheme, Status: s.store.status,
 		CacheStats: verifier.CacheStats, Decryptions: verifier.Decryptions, Log: s.log, Registerer: s.registry,
 		ClientAddress: options.ClientAddress, XFFTrustedHops: s.flags.xffTrustedHops,
@@ -221,7 +231,7 @@ func (s *service) newServer(options policy.Options, snapshot *atomic.Pointer[pol
 	if s.server, err = extauthz.New(config); err != nil {
 		return usageError{err}
 	}
-	return nil
+	return s.revocations.serve(snapshot, verifier, s.registry)
 }
 
 // run serves until ctx ends or a part fails. The parts end in the order in which they stand here: while the last
@@ -234,6 +244,10 @@ func (s *service) run(ctx context.Context) error {
 	adminListener, err := extauthz.Listen(s.flags.adminAddress, 0)
 	if err != nil {
 		return errors.Join(fmt.Errorf("listening for operators: %w", err), grpcListener.Close())
+	}
+	logoutListener, err := s.revocations.listen()
+	if err != nil {
+		return errors.Join(err, grpcListener.Close(), adminListener.Close())
 	}
 	s.log.Info("Listening", "version", version, "grpc", grpcListener.Addr().String(), "admin", adminListener.Addr().String())
 	var group run.Group
@@ -249,6 +263,7 @@ func (s *service) run(ctx context.Context) error {
 	group.Add(func() error { return s.server.Serve(grpcListener) }, func(error) { s.drain() })
 	s.addAdmin(&group, adminListener)
 	s.addKeys(&group)
+	s.revocations.add(&group, logoutListener)
 	s.store.add(&group)
 	background, cancel := context.WithCancel(context.Background())
 	follow := s.follow

@@ -84,6 +84,8 @@ const (
 	ReasonTokenTooOld Reason = "TokenTooOld"
 	// ReasonTokenInactive: the provider was asked, and says that the token is none, or no longer.
 	ReasonTokenInactive Reason = "TokenInactive"
+	// ReasonTokenRevoked: the token was revoked, by a TokenRevocation or by its provider's logout.
+	ReasonTokenRevoked Reason = "TokenRevoked"
 	// ReasonSenderNotProven: the token is bound to a key or certificate, and the request does not prove that it has it; or
 	// the provider wants tokens that are bound, and this one is not.
 	ReasonSenderNotProven Reason = "SenderNotProven"
@@ -107,6 +109,8 @@ const (
 	ReasonUpstreamValueInvalid Reason = "UpstreamValueInvalid"
 	// ReasonKeysUnavailable: the keys of the provider could not be had.
 	ReasonKeysUnavailable Reason = "KeysUnavailable"
+	// ReasonRevocationsUnavailable: whether the token was revoked could not be told.
+	ReasonRevocationsUnavailable Reason = "RevocationsUnavailable"
 	// ReasonIntrospectionUnavailable: the provider could not be asked about an opaque token.
 	ReasonIntrospectionUnavailable Reason = "IntrospectionUnavailable"
 	// ReasonProofStoreUnavailable: whether the proof was used before cannot be told, or there is no room to remember it.
@@ -131,11 +135,11 @@ func Reasons() []Reason {
 		ReasonDenied, ReasonNotCompiled, ReasonSourceNotAllowed,
 		ReasonMissingToken, ReasonAmbiguousCredential, ReasonMalformedToken, ReasonUntrustedIssuer,
 		ReasonAlgorithmNotAllowed, ReasonUnknownKey, ReasonInvalidSignature, ReasonInvalidTokenType, ReasonInvalidAudience,
-		ReasonInvalidSubject, ReasonTokenExpired, ReasonTokenNotYetValid, ReasonTokenTooOld, ReasonTokenInactive,
+		ReasonInvalidSubject, ReasonTokenExpired, ReasonTokenNotYetValid, ReasonTokenTooOld, ReasonTokenInactive, ReasonTokenRevoked,
 		ReasonSenderNotProven, ReasonInvalidProof, ReasonProofNonceRequired, ReasonProofReplayed, ReasonClaimValidationFailed,
 		ReasonInsufficientScope, ReasonInsufficientClaims, ReasonExpressionFailed,
 		ReasonInsufficientUserAuthentication, ReasonUpstreamValueInvalid,
-		ReasonKeysUnavailable, ReasonIntrospectionUnavailable, ReasonProofStoreUnavailable, ReasonLookupFailed, ReasonOverloaded, ReasonInternalError,
+		ReasonKeysUnavailable, ReasonRevocationsUnavailable, ReasonIntrospectionUnavailable, ReasonProofStoreUnavailable, ReasonLookupFailed, ReasonOverloaded, ReasonInternalError,
 	}
 }
 
@@ -145,7 +149,7 @@ func (r Reason) Unauthenticated() bool {
 	switch r {
 	case ReasonMissingToken, ReasonMalformedToken, ReasonUntrustedIssuer, ReasonAlgorithmNotAllowed, ReasonUnknownKey,
 		ReasonInvalidSignature, ReasonInvalidTokenType, ReasonInvalidAudience, ReasonInvalidSubject, ReasonTokenExpired,
-		ReasonTokenNotYetValid, ReasonTokenTooOld, ReasonTokenInactive, ReasonSenderNotProven,
+		ReasonTokenNotYetValid, ReasonTokenTooOld, ReasonTokenInactive, ReasonTokenRevoked, ReasonSenderNotProven,
 		ReasonInvalidProof, ReasonProofNonceRequired, ReasonProofReplayed, ReasonClaimValidationFailed, ReasonInsufficientUserAuthentication:
 		return true
 	}
@@ -164,7 +168,7 @@ func (r Reason) Status() int {
 		return 200
 	case ReasonInvalidRequest, ReasonAmbiguousRequest, ReasonAmbiguousCredential:
 		return 400
-	case ReasonKeysUnavailable, ReasonIntrospectionUnavailable, ReasonProofStoreUnavailable, ReasonLookupFailed, ReasonOverloaded, ReasonInternalError:
+	case ReasonKeysUnavailable, ReasonRevocationsUnavailable, ReasonIntrospectionUnavailable, ReasonProofStoreUnavailable, ReasonLookupFailed, ReasonOverloaded, ReasonInternalError:
 		return 503
 	}
 	return 403
@@ -187,6 +191,8 @@ var tokenReasons = []struct {
 	{token.ErrSubject, ReasonInvalidSubject},
 	{token.ErrKeysUnavailable, ReasonKeysUnavailable},
 	{token.ErrInactive, ReasonTokenInactive},
+	{token.ErrRevoked, ReasonTokenRevoked},
+	{token.ErrRevocations, ReasonRevocationsUnavailable},
 	{token.ErrIntrospection, ReasonIntrospectionUnavailable},
 	{token.ErrSender, ReasonSenderNotProven},
 	{token.ErrProof, ReasonInvalidProof},

@@ -12,6 +12,9 @@ type Identity struct {
 	Provider *Provider
 	// Issuer is iss, Subject the claim that the provider maps to the subject. Neither is ever empty.
 	Issuer, Subject string
+	// TokenID is jti and SessionID sid (OpenID Connect Back-Channel Logout §2.1), "" where the token has none that is a text:
+	// what a Revocation may name.
+	TokenID, SessionID string
 	// Audiences are the values of the provider's audience claim.
 	Audiences []string
 	// Scopes, Roles and Groups are what the provider's claim mappings name, nil where the claim is absent or

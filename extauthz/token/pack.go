@@ -7,7 +7,7 @@ import (
 
 // packedSize is how many bytes of text, and how many elements of lists, id has with raw and payload.
 func (id *Identity) packedSize(raw, payload string) (size, elements int) {
-	size = len(raw) + len(payload) + len(id.Subject)
+	size = len(raw) + len(payload) + len(id.Subject) + len(id.TokenID) + len(id.SessionID)
 	if id.Issuer != id.Provider.Issuer { // of one of several tenants
 		size += len(id.Issuer)
 	}
@@ -42,7 +42,7 @@ func (id *Identity) pack(raw, payload string) (bytes int64) {
 	} else {
 		id.Issuer = put(id.Issuer)
 	}
-	id.Subject = put(id.Subject)
+	id.Subject, id.TokenID, id.SessionID = put(id.Subject), put(id.TokenID), put(id.SessionID)
 	all := slices.Grow([]string(nil), n)
 	for _, list := range id.lists() {
 		from := len(all)

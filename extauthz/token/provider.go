@@ -11,6 +11,8 @@ import (
 type Provider struct {
 	// Name is "IdentityProvider/namespace/name" or "ClusterIdentityProvider/name", unique within a snapshot.
 	Name string
+	// Namespace of an IdentityProvider; "" for a ClusterIdentityProvider.
+	Namespace string
 	// UID of the object, which another one of the same name does not have; "" in files. Keys that outlive a restart are
 	// kept for it.
 	UID string
@@ -51,6 +53,8 @@ type Provider struct {
 	Static *KeySet
 	// Remote says where they are fetched. Both are nil where each tenant has keys of its own; see KeyHolders.
 	Remote *Remote
+	// Logout says which logout tokens of the provider are believed; nil: none.
+	Logout *Logout
 	// Introspection says how the provider is asked about tokens that are no JWT; nil: it is not.
 	Introspection *Introspection
 	// Sender says what is made of tokens that are bound to whoever may use them.

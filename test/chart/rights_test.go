@@ -17,6 +17,7 @@ const (
 	whenAll        = `referenceNamespaces: ["*"]`
 	whenOwnCert    = "webhook without cert-manager"
 	whenAccounts   = "serviceAccountTokens"
+	whenLogout     = "backChannelLogout"
 )
 
 // TestRightsAreThoseOfThePage compares what the roles grant, right by right, with what docs/install.md lists.
@@ -33,6 +34,7 @@ func TestRightsAreThoseOfThePage(t *testing.T) {
 		{"references everywhere", []string{"referenceNamespaces={*}"}, []string{whenAlways, whenAll}},
 		{"ServiceAccount tokens", []string{"serviceAccountTokens=true"}, []string{whenAlways, whenAccounts}},
 		{"webhook", []string{"webhook.enabled=true"}, []string{whenAlways, whenOwnCert}},
+		{"logouts", []string{"backChannelLogout.enabled=true"}, []string{whenAlways, whenLogout}},
 		{"webhook with cert-manager", []string{"webhook.enabled=true,webhook.certManager.enabled=true"}, []string{whenAlways}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -78,7 +80,7 @@ func rightsOfThePage(t *testing.T) map[string][]string {
 		for i := range cells {
 			cells[i] = strings.ReplaceAll(cells[i], "`", "")
 		}
-		if !slices.Contains([]string{whenAlways, whenReferences, whenAll, whenOwnCert, whenAccounts}, cells[5]) {
+		if !slices.Contains([]string{whenAlways, whenReferences, whenAll, whenOwnCert, whenAccounts, whenLogout}, cells[5]) {
 			t.Errorf("%q is no case that is tested", cells[5])
 		}
 		list := func(cell string) []string { return strings.Split(cell, ", ") }

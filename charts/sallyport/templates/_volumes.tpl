@@ -16,6 +16,9 @@
 {{- if .Values.tls.clientCA.secretName }}
 - {name: client-ca, mountPath: /etc/sallyport/client-ca, readOnly: true}
 {{- end }}
+{{- if and .Values.backChannelLogout.enabled .Values.backChannelLogout.tls.secretName }}
+- {name: logout, mountPath: /etc/sallyport/logout, readOnly: true}
+{{- end }}
 {{- if .Values.sharedStore.password.secretName }}
 - {name: shared-store, mountPath: /etc/sallyport/shared-store, readOnly: true}
 {{- end }}
@@ -42,6 +45,10 @@
 {{- include "sallyport.secretVolume" (list "shared-store" .Values.sharedStore.password) }}
 {{- include "sallyport.secretVolume" (list "shared-store-ca" .Values.sharedStore.ca) }}
 {{- include "sallyport.secretVolume" (list "dpop" .Values.dpopNonceKey) }}
+{{- if and .Values.backChannelLogout.enabled .Values.backChannelLogout.tls.secretName }}
+- name: logout
+  secret: {secretName: {{ .Values.backChannelLogout.tls.secretName }}, defaultMode: 0440}
+{{- end }}
 {{- if and .Values.webhook.enabled .Values.webhook.certManager.enabled }}
 - name: webhook
   secret: {secretName: {{ include "sallyport.webhook" . }}, defaultMode: 0440}
