@@ -30,8 +30,8 @@ func (c *check) denied(a *answer) {
 	a.headers = append(a.headers, look.Headers...)
 	a.own(DecisionIDHeader, c.id)
 	a.byDefault("cache-control", "no-store")
-	if c.nonce != "" {
-		a.own(nonceHeader, c.nonce)
+	if own := int32(c.decision.Reason.Status()); c.nonce != "" && (a.status == own || a.status == http.StatusUnauthorized) {
+		a.own(nonceHeader, c.nonce) // as a challenge: a hidden 404 has neither
 	}
 	if r := look.Redirect; r != nil && c.redirected(r) {
 		if !isRedirect(a.status) {

@@ -27,7 +27,6 @@ func NewSharedProofs(s *Shared, now func() time.Time) *SharedProofs {
 
 // Use implements Proofs. Of several that use a proof at the same time, the server lets one be the first.
 func (p *SharedProofs) Use(ctx context.Context, key [32]byte, until time.Time) error {
-	// Clocks of replicas differ, and a proof must not be forgotten while one of them would still take it.
 	ttl := max(until.Sub(p.now()), 0) + proofMargin
 	name := prefix + "proof:" + base64.RawURLEncoding.EncodeToString(key[:])
 	answer, err := p.shared.do(ctx, func(b valkey.Builder) valkey.Completed {
@@ -42,5 +41,6 @@ func (p *SharedProofs) Use(ctx context.Context, key [32]byte, until time.Time) e
 	return nil
 }
 
-// proofMargin is how much longer than needed a proof is remembered in the store.
-const proofMargin = 10 * time.Second
+// proofMargin is how much longer a proof is remembered in the store than this replica would take it: the clocks of two
+// replicas may differ by twice the largest clockSkew, and none may take it when it is forgotten.
+const proofMargin = 2 * time.Minute

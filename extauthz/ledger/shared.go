@@ -57,6 +57,7 @@ type Shared struct {
 	endpoint endpoint
 	client   atomic.Pointer[valkey.Client] // nil before Run
 
+	interval time.Duration // between two probes while the store answers
 	up       atomic.Bool
 	failures atomic.Int32
 	wake     chan struct{} // of the probe
@@ -69,7 +70,7 @@ func Open(cfg Config) (*Shared, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Shared{cfg: cfg, endpoint: e, wake: make(chan struct{}, 1), tried: make(chan struct{})}, nil
+	return &Shared{cfg: cfg, endpoint: e, interval: probeInterval, wake: make(chan struct{}, 1), tried: make(chan struct{})}, nil
 }
 
 // Address of the server, without user and password.
@@ -111,7 +112,7 @@ func (s *Shared) Run(ctx context.Context) {
 		once.Do(func() { close(s.tried) })
 		interval := retryInterval
 		if s.up.Load() {
-			interval = probeInterval
+			interval = s.interval
 		}
 		timer := time.NewTimer(interval)
 		select {

@@ -51,6 +51,7 @@ func open(t *testing.T, cfg Config) *opened {
 	if o.Shared, err = Open(cfg); err != nil {
 		t.Fatal(err)
 	}
+	o.interval = time.Hour // only a failure is to have it probed
 	o.proofs = NewSharedProofs(o.Shared, nil)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
@@ -190,7 +191,9 @@ func TestAServerThatHangsIsWaitedForNoLongerThanTheTimeout(t *testing.T) {
 		t.Fatal(err)
 	}
 	o.await(t, true)
-	if err := o.use(2); err != nil {
+	patient := open(t, Config{URL: "unix://" + socket})
+	patient.await(t, true)
+	if err := patient.use(2); err != nil {
 		t.Errorf("when it goes on: %v", err)
 	}
 }

@@ -246,6 +246,17 @@ func TestDPoPBehindTLS(t *testing.T) {
 			t.Errorf("%s: reason %s, want %s", uri, got.reason(), want)
 		}
 	}
+
+	// Without the flag, Envoy's word counts: that of the proxy in front where Envoy trusts it, which it does by default.
+	w = newWorld(t, []string{"sender.yaml"})
+	token = w.token(t, map[string]any{"cnf": map[string]any{"jkt": k.jkt}})
+	lines := append(k.lines(t, "https://plain.test/", token, ""), "X-Forwarded-Proto: https")
+	for trusts, want := range map[bool]string{true: "Allowed", false: "InvalidProof"} {
+		e := w.edge(t, demo.EnvoyConfig{UseRemoteAddress: !trusts})
+		if got := do(t, e.Address(), call{host: "plain.test", header: lines}); got.reason() != want {
+			t.Errorf("Envoy trusts the proxy %t: reason %s, want %s", trusts, got.reason(), want)
+		}
+	}
 }
 
 // startRedis starts a Redis of Debian on a Unix socket, and returns it with a function that starts it again.
