@@ -32,7 +32,7 @@ const (
 	maxLogoutBody = 32 << 10
 	// maxLogoutProviders bounds the providers of one path and issuer whose keys are tried.
 	maxLogoutProviders = 8
-	// logoutsInFlight bounds the requests that are worked on.
+	// logoutsInFlight bounds the logout tokens that are worked on.
 	logoutsInFlight = 64
 	// logoutsPerSecond and logoutBurst bound the logout tokens of one path that are verified.
 	logoutsPerSecond, logoutBurst = 500, 1000
@@ -127,13 +127,7 @@ func (l *Logout) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusMethodNotAllowed)
 		return
 	}
-	result, why := logoutLimited, error(nil)
-	select {
-	case l.slots <- struct{}{}:
-		result, why = l.logout(w, r, namespace)
-		<-l.slots
-	default:
-	}
+	result, why := l.logout(w, r, namespace)
 	l.results.WithLabelValues(result).Inc()
 	if result == logoutRevoked {
 		w.WriteHeader(http.StatusOK)
@@ -181,6 +175,12 @@ func (l *Logout) logout(w http.ResponseWriter, r *http.Request, namespace string
 	raw, err := readLogoutForm(w, r)
 	if err != nil {
 		return logoutInvalid, err
+	}
+	select {
+	case l.slots <- struct{}{}: // not before the body is there, whose sender may be slow
+		defer func() { <-l.slots }()
+	default:
+		return logoutLimited, nil
 	}
 	t, err := l.verify(r.Context(), raw, providers)
 	switch {

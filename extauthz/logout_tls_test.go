@@ -33,7 +33,10 @@ func TestLogoutOverTLS(t *testing.T) {
 	server := &http.Server{Handler: l, TLSConfig: served.HTTPConfig()}
 	done := make(chan error, 1)
 	go func() { done <- server.ServeTLS(lis, "", "") }()
-	t.Cleanup(func() { server.Close(); <-done })
+	t.Cleanup(func() {
+		_ = server.Close() // Serve says what there is to say
+		<-done
+	})
 	for i, version := range []int{1, 2} {
 		if i == 1 {
 			write(2)
