@@ -8,7 +8,7 @@ import (
 )
 
 // plainReader reads YAML as people write objects: block mappings and sequences, flow collections and scalars of one line
-// each, comments, ASCII. That is the larger part of what a start costs, and the parser of all of YAML takes ten times as
+// each, comments, ASCII. That is the larger part of what a start costs, and the parser of all of YAML takes four times as
 // long. Whatever it does not know for certain it declines, and the parser reads the file; a fuzz target holds that
 // its nodes are the parser's. Texts of nodes share the memory of the file.
 type plainReader struct {

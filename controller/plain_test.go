@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -117,6 +118,40 @@ func TestPlainTakesWhatPeopleWrite(t *testing.T) {
 	}
 	if t.Logf("%d of %d", taken, all); taken*4 < all {
 		t.Errorf("of %d texts it takes %d", all, taken)
+	}
+}
+
+// TestPlainReadsMutantsAlike is FuzzPlain with changes that are made of what YAML is made of, the same each time.
+func TestPlainReadsMutantsAlike(t *testing.T) {
+	pieces := strings.Fields("a b : - [ ] { } , # ' ? | > & * ! % @ ` ~ --- ... << null = 0 -1 \\ \"")
+	pieces = append(pieces, " ", "  ", "\n", "\n\n", "\n  ", "\n    ", "\n- ", ": ", "- ", ", ", " #", "---\n")
+	tries := 60_000
+	if testing.Short() {
+		tries /= 10
+	}
+	rng, taken := rand.New(rand.NewPCG(1, 2)), 0
+	for range tries {
+		text := plainSeeds[rng.IntN(len(plainSeeds))]
+		text = text[:min(len(text), 600)]
+		for range 1 + rng.IntN(4) {
+			from := rng.IntN(len(text) + 1)
+			to, piece := from, pieces[rng.IntN(len(pieces))]
+			switch rng.IntN(4) {
+			case 0:
+				to, piece = min(len(text), from+1+rng.IntN(3)), ""
+			case 1:
+				to = min(len(text), from+1)
+			case 2:
+				piece = text[from:min(len(text), from+rng.IntN(20))]
+			}
+			text = text[:from] + piece + text[to:]
+		}
+		if readsAlike(t, []byte(text)) {
+			taken++
+		}
+	}
+	if t.Logf("%d of %d", taken, tries); taken*100 < tries {
+		t.Errorf("of %d texts it takes %d", tries, taken)
 	}
 }
 
