@@ -47,10 +47,7 @@ func decode(name string, content []byte, fields fieldIndex, more ...kind) ([]obj
 // parse splits content into its documents. One that is empty is nil. After an error of syntax the rest of the file
 // cannot be read.
 func parse(name string, content []byte) ([]*yamlv3.Node, FileErrors) {
-	docs, ok := parsePlain(content)
-	if ok {
-		return docs, nil
-	}
+	var docs []*yamlv3.Node
 	reader := yamlv3.NewDecoder(bytes.NewReader(content))
 	for {
 		var doc yamlv3.Node

@@ -195,7 +195,7 @@ func (l *Logout) logout(w http.ResponseWriter, r *http.Request, namespace string
 // keep writes down what a logout token revokes.
 func (l *Logout) keep(ctx context.Context, t *token.LogoutToken) (result string, why error) {
 	now := l.cfg.Now()
-	key := usedKey{t.Provider.Name, t.ID}
+	key := usedKey{t.Provider.Name, t.Issuer, t.ID}
 	switch used, full := l.used.use(key, now); {
 	case used:
 		return logoutRepeated, nil

@@ -280,7 +280,7 @@ func TestLogoutThatCannotBeKept(t *testing.T) {
 // TestUsedLogoutTokensAreForgottenInTime: long after nobody believes them any more, and not before.
 func TestUsedLogoutTokensAreForgottenInTime(t *testing.T) {
 	var u usedOnce
-	key := usedKey{"corp", "l1"}
+	key := usedKey{"corp", "https://id.example.com", "l1"}
 	for _, step := range []struct {
 		after time.Duration
 		used  bool

@@ -15,8 +15,8 @@ const (
 	maxUsed = 250_000
 )
 
-// usedKey is a logout token: nobody but its provider gives out its id.
-type usedKey struct{ provider, id string }
+// usedKey is a logout token: nobody but its issuer, which may be one tenant of its provider, gives out its id.
+type usedKey struct{ provider, issuer, id string }
 
 // usedOnce remembers which logout tokens were used, in two halves: when the younger is as old as usedFor, the older is
 // forgotten. The zero value remembers none. Safe for concurrent use.
