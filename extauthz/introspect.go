@@ -17,13 +17,22 @@ type Introspector interface {
 	Recall(raw string, p *token.Provider) (id *token.Identity, known bool, err error)
 }
 
+// toAsk is the provider to ask about a token that Verify has refused with err; nil where that refusal stands.
+func toAsk(err error, cred token.Credential, trusted []*token.Provider) *token.Provider {
+	var signed *token.AskError
+	switch {
+	case errors.As(err, &signed):
+		return signed.Provider
+	case errors.Is(err, token.ErrMalformed):
+		return token.Opaque(cred, trusted)
+	}
+	return nil
+}
+
 // introspect asks about a token that Verify has refused, where a provider is to be asked; else f stays. For rules that are
 // only tried out nobody waits: what is not known is left unknown.
 func (s *Server) introspect(ctx context.Context, f *policy.Facts, cred token.Credential, trusted []*token.Provider, tryOut bool) {
-	if !errors.Is(f.Err, token.ErrMalformed) {
-		return
-	}
-	p := token.Opaque(cred, trusted)
+	p := toAsk(f.Err, cred, trusted)
 	switch {
 	case p == nil:
 		return

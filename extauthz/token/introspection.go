@@ -8,9 +8,12 @@ import (
 	"time"
 )
 
-// Introspection says how a provider is asked about tokens that are no JWT of its own (RFC 7662). It is data only; package
-// idp acts on it.
+// Introspection says how a provider is asked about tokens (RFC 7662): those that are no JWT of its own, and with Signed
+// those too. It is data only; package idp acts on it.
 type Introspection struct {
+	// Signed: the JWTs of the provider are asked about as well, once their signature is verified; what the answer says counts
+	// then, and not what they say.
+	Signed bool
 	// Endpoint that is asked; "" stands for the one that the metadata of Issuer names.
 	Endpoint, Issuer string
 	// RootCAs is a PEM bundle of the authorities to trust; nil means the system's.
@@ -50,6 +53,41 @@ func Opaque(cred Credential, trusted []*Provider) *Provider {
 		return nil
 	}
 	return found
+}
+
+// AskError refuses a token that a provider has signed but wants to be asked about as well. It wraps ErrIntrospection, so
+// that whoever cannot ask refuses.
+type AskError struct {
+	// Provider to ask.
+	Provider *Provider
+}
+
+// Error says that nobody has asked.
+func (e *AskError) Error() string {
+	return ErrIntrospection.Error() + ": its signature is not enough, and nobody has asked"
+}
+
+// Unwrap returns ErrIntrospection.
+func (e *AskError) Unwrap() error { return ErrIntrospection }
+
+// asksOfSigned tells whether a signature of p is not enough, and p must be asked about the token.
+func (p *Provider) asksOfSigned() bool { return p.Introspection != nil && p.Introspection.Signed }
+
+// signedOnly is what can be judged of a token of p whose signature was checked, where p must be asked for the rest: type
+// and times. One that has expired is no question to the provider.
+func signedOnly(p *Provider, claims Claims, typ string, now time.Time) (*Identity, error) {
+	id := &Identity{Provider: p, Issuer: p.Issuer, Claims: claims}
+	if err := id.readTimes(); err != nil {
+		return nil, err
+	}
+	if err := id.checkTimes(p, now); err != nil {
+		return nil, err
+	}
+	if !slices.Contains(p.TokenTypes, typ) {
+		return nil, ErrTokenType
+	}
+	id.Claims = nil // the answer has its own
+	return id, nil
 }
 
 // AskedBeside tells whether p and o would both be asked about an opaque token at some place: then nobody can say which.
