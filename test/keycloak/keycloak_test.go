@@ -28,7 +28,7 @@ import (
 const (
 	// startWithin bounds the start of Keycloak, and patience every wait for something that is bound to happen.
 	startWithin = 4 * time.Minute
-	patience    = 40 * time.Second
+	patience    = 90 * time.Second
 	stopWithin  = 20 * time.Second
 	adminName   = "admin" // of the database that .ci/keycloak makes
 )
