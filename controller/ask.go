@@ -75,6 +75,9 @@ func (r *Request) facts(s *policy.Snapshot, of *policy.Candidate, trusted []*tok
 		return f, nil
 	}
 	f.Identity, f.Err = token.NewIdentity(p, r.claims(p), r.Now)
+	if f.Err == nil && r.Revocations.Revoked(f.Identity, r.Now) {
+		f.Identity, f.Err = nil, token.ErrRevoked
+	}
 	for _, l := range of.Lookups(f) {
 		looked := policy.LookedUp{Lookup: l, Err: token.ErrLookup}
 		if answer, ok := r.Lookups[l.Name[strings.LastIndexByte(l.Name, '/')+1:]]; ok {

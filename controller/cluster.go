@@ -21,6 +21,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sallyport/sallyport/extauthz/policy"
+	"github.com/sallyport/sallyport/extauthz/revocation"
 	"github.com/sallyport/sallyport/extauthz/token"
 )
 
@@ -37,6 +38,10 @@ type ClusterConfig struct {
 	Snapshot *atomic.Pointer[policy.Snapshot]
 	// BeforePublish is as in PublisherConfig.
 	BeforePublish func(context.Context, *policy.Snapshot)
+	// Revocations get what TokenRevocations revoke, before the first snapshot is in force; nil: they are only reported on.
+	Revocations *revocation.Set
+	// Logouts are written by this replica too; nil: by none.
+	Logouts *LogoutLog
 	// Keys tells about the keys of a provider that are fetched. Nil: nothing is known.
 	Keys func(*token.Provider) KeyStatus
 	// OnLead is told when this replica begins and ceases to write status. May be nil.
@@ -45,7 +50,10 @@ type ClusterConfig struct {
 	WithoutElection bool
 	// LookInterval is how often the cluster is asked for kinds that may come and go; 0: DefaultLookInterval.
 	LookInterval time.Duration
-	// Now is the clock of status and metrics; nil: time.Now.
+	// RevocationsInterval is how often revocations that have ended are looked for: in memory, in status, and among the objects
+	// that Sallyport wrote itself; 0: DefaultRevocationsInterval.
+	RevocationsInterval time.Duration
+	// Now is the clock of status, metrics and ends of revocations; nil: time.Now.
 	Now func() time.Time
 	// Log gets what the Publisher's gets. The zero Logger discards.
 	Log logr.Logger
@@ -67,6 +75,7 @@ type Cluster struct {
 	references      *references
 	referenceCaches map[string]cache.Cache
 	status          *statusWriter
+	reports         map[policy.ObjectRef]revocationReport // of TokenRevocations, of the goroutine that writes status
 	leading         atomic.Bool
 	published       atomic.Pointer[Published]
 
@@ -83,14 +92,20 @@ func NewCluster(config ClusterConfig) (*Cluster, error) {
 	if config.REST == nil || config.Snapshot == nil || config.Options.OwnNamespace == "" {
 		return nil, errors.New("a cluster needs REST, Snapshot and the namespace of Sallyport")
 	}
-	if config.LookInterval < 0 {
-		return nil, fmt.Errorf("interval of looking %s is negative", config.LookInterval)
+	if config.LookInterval < 0 || config.RevocationsInterval < 0 {
+		return nil, fmt.Errorf("interval of looking %s or of revocations %s is negative", config.LookInterval, config.RevocationsInterval)
+	}
+	if config.RevocationsInterval == 0 {
+		config.RevocationsInterval = DefaultRevocationsInterval
 	}
 	if config.LookInterval == 0 {
 		config.LookInterval = DefaultLookInterval
 	}
 	if config.Now == nil {
 		config.Now = time.Now
+	}
+	if config.Revocations == nil {
+		config.Revocations = revocation.NewSet()
 	}
 	c := &Cluster{
 		config: config, kinds: clusterKinds(), absent: map[schema.GroupVersionKind]time.Time{},
@@ -136,6 +151,7 @@ func (c *Cluster) Run(parent context.Context) error {
 	if c.firstLook(ctx) == nil {
 		running.Go(func() { c.keepLooking(ctx) })
 		running.Go(func() { c.lead(ctx) })
+		running.Go(func() { c.keepRevocations(ctx) })
 		c.publishChanges(ctx)
 	}
 	if parent.Err() != nil {
@@ -192,8 +208,9 @@ func (c *Cluster) waitWhole(ctx context.Context) bool {
 func (c *Cluster) list(ctx context.Context) (*Listing, error) {
 	l := &Listing{}
 	c.mu.Lock()
-	stores := slices.Collect(maps.Values(c.stores))
+	stores := maps.Clone(c.stores)
 	c.mu.Unlock()
+	delete(stores, revocationKind()) // no part of a snapshot
 	for _, s := range stores {
 		s.each(func(o client.Object) {
 			addClusterObject(&l.Objects, o)

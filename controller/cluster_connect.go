@@ -34,7 +34,7 @@ func (c *Cluster) connect() error {
 	c.discovery = c.clients.Discovery()
 	mapper := clusterMapper(c.kinds)
 	options := cache.Options{
-		Scheme: scheme, Mapper: mapper, DefaultTransform: trim,
+		Scheme: scheme, Mapper: mapper, DefaultTransform: c.trim,
 		DefaultWatchErrorHandler: c.watchFailed,
 	}
 	if c.cache, err = cache.New(watching, options); err != nil {

@@ -26,6 +26,8 @@ type declared[T any] struct {
 	object    *T
 	undecoded []policy.UndecodedField
 	observed  observed
+	// revoked is what a TokenRevocation names, in place of its entries; nil for other kinds.
+	revoked *revokedTokens
 }
 
 // declaredList is a list of declared objects.
@@ -41,6 +43,7 @@ type observed struct {
 	Ancestors     []v1alpha1.AncestorStatus `json:"ancestors"`
 	Hosts         []string                  `json:"hosts"`
 	Rules         int32                     `json:"rules"`
+	Entries       int32                     `json:"entries"`
 	KeyIDs        []string                  `json:"keyIDs"`
 	LastFetchTime *metav1.Time              `json:"lastFetchTime"`
 }
@@ -76,7 +79,7 @@ func (d *declared[T]) adopt(before client.Object) bool {
 	if !ok || b.UID != d.UID || b.content != d.content {
 		return false
 	}
-	d.object, d.undecoded = b.object, b.undecoded
+	d.object, d.undecoded, d.revoked = b.object, b.undecoded, b.revoked
 	return true
 }
 

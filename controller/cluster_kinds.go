@@ -37,6 +37,7 @@ func clusterKinds() []clusterKind {
 		{ours.WithKind(v1alpha1.KindAuthPolicy), "authpolicies", false, true, &declared[v1alpha1.AuthPolicy]{}, &declaredList[v1alpha1.AuthPolicy]{}},
 		{ours.WithKind(v1alpha1.KindIdentityProvider), "identityproviders", false, true, &declared[v1alpha1.IdentityProvider]{}, &declaredList[v1alpha1.IdentityProvider]{}},
 		{ours.WithKind(v1alpha1.KindClusterIdentityProvider), "clusteridentityproviders", true, true, &declared[v1alpha1.ClusterIdentityProvider]{}, &declaredList[v1alpha1.ClusterIdentityProvider]{}},
+		{ours.WithKind(v1alpha1.KindTokenRevocation), "tokenrevocations", false, true, &declared[v1alpha1.TokenRevocation]{}, &declaredList[v1alpha1.TokenRevocation]{}},
 		{gateway.WithKind("Gateway"), "gateways", false, true, &declared[gatewayv1.Gateway]{}, &declaredList[gatewayv1.Gateway]{}},
 		{gateway.WithKind("HTTPRoute"), "httproutes", false, true, &declared[gatewayv1.HTTPRoute]{}, &declaredList[gatewayv1.HTTPRoute]{}},
 		{gateway.WithKind("GRPCRoute"), "grpcroutes", false, true, &declared[gatewayv1.GRPCRoute]{}, &declaredList[gatewayv1.GRPCRoute]{}},

@@ -8,6 +8,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/sallyport/sallyport/api/v1alpha1"
 )
@@ -130,6 +131,9 @@ func (c *Cluster) watch(ctx context.Context, k clusterKind) error {
 		return nil
 	}
 	s := newStore(c.objectChanged, c.objectTouched)
+	if k.Kind == v1alpha1.KindTokenRevocation {
+		s.changed = func(key types.NamespacedName) { c.revocationChanged(key, s.get(key)) }
+	}
 	if err := c.feed(ctx, c.cache, k.example, s); err != nil {
 		return fmt.Errorf("watching %s: %w", k.Kind, err)
 	}
@@ -153,6 +157,9 @@ func (c *Cluster) forget(ctx context.Context, k clusterKind) {
 	delete(c.stores, k.GroupVersionKind)
 	c.mu.Unlock()
 	s.doNotWait()
+	if k.Kind == v1alpha1.KindTokenRevocation {
+		s.keys(func(key types.NamespacedName) { c.revocationChanged(key, nil) })
+	}
 	c.config.Log.Info("A kind is no longer installed", "kind", k.Kind)
 	c.wake()
 }

@@ -32,7 +32,7 @@ func (d discovered) ServerResourcesForGroupVersion(gv string) (*metav1.APIResour
 	return out, nil
 }
 
-var ourKinds = []string{v1alpha1.KindAuthPolicy, v1alpha1.KindIdentityProvider, v1alpha1.KindClusterIdentityProvider}
+var ourKinds = []string{v1alpha1.KindAuthPolicy, v1alpha1.KindIdentityProvider, v1alpha1.KindClusterIdentityProvider, v1alpha1.KindTokenRevocation}
 
 // TestFirstLookWaitsForOurKinds: an API server that has just started, or a definition that has just been applied, must not
 // make a replica ready that knows of no policy. The Gateway API is waited for by nobody.

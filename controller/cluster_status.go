@@ -178,14 +178,15 @@ func (w *statusWriter) look(p *Published) (list []pending, edited int) {
 	var outdated, fresh, others []pending
 	settled := make(map[*policy.ObjectReport]declaredObject, len(w.settled))
 	compiled := sync.OnceValue(func() map[policy.ObjectRef]metav1.Object { return decodedByRef(p.Listing) })
-	for _, report := range p.Report.Objects {
+	for _, report := range slices.Concat(p.Report.Objects, w.cluster.revocationReports(p.Snapshot)) {
 		current := w.cluster.declared(report.ObjectRef)
 		if before, known := w.settled[report]; known && before == current {
 			settled[report] = current
 			continue
 		}
 		// What changed since is compiled anew first. An object that is to go needs no status.
-		if current == nil || current.decoded() != compiled()[report.ObjectRef] || current.GetDeletionTimestamp() != nil {
+		if current == nil || current.GetDeletionTimestamp() != nil ||
+			report.Kind != v1alpha1.KindTokenRevocation && current.decoded() != compiled()[report.ObjectRef] {
 			continue
 		}
 		u := pending{current, report}
@@ -206,7 +207,7 @@ func (w *statusWriter) look(p *Published) (list []pending, edited int) {
 func (w *statusWriter) change(u pending, providers map[string]*token.Provider) *change {
 	ref := u.report.ObjectRef
 	var keys *KeyStatus
-	if ref.Kind != v1alpha1.KindAuthPolicy {
+	if ref.Kind == v1alpha1.KindIdentityProvider || ref.Kind == v1alpha1.KindClusterIdentityProvider {
 		keys = w.cluster.keysOf(providers[providerName(ref)], u.report)
 	}
 	is := w.statusOf(ref, u.object)

@@ -35,7 +35,7 @@ type KeyStatus struct {
 // wantedStatus is what the status of an object should be, where it now is the one that is: the times of conditions that
 // stay are kept. keys is nil for what is no provider.
 func wantedStatus(is *observed, report *policy.ObjectReport, keys *KeyStatus, generation int64, now metav1.Time) observed {
-	to := observed{Hosts: report.Hosts, Rules: report.Rules}
+	to := observed{Hosts: report.Hosts, Rules: report.Rules, Entries: report.Entries}
 	want := report.Conditions
 	if keys != nil {
 		want = append(slices.Clone(want), keysCondition(*keys))
@@ -160,8 +160,11 @@ func statusPatch(uid types.UID, kind string, to *observed) ([]byte, error) {
 		return nil, fmt.Errorf("reading status: %w", err)
 	}
 	fields := []string{"conditions", "keyIDs", "lastFetchTime"}
-	if kind == v1alpha1.KindAuthPolicy {
+	switch kind {
+	case v1alpha1.KindAuthPolicy:
 		fields = []string{"conditions", "ancestors", "hosts", "rules"}
+	case v1alpha1.KindTokenRevocation:
+		fields = []string{"conditions", "entries"}
 	}
 	maps.DeleteFunc(status, func(name string, _ stdjson.RawMessage) bool { return !slices.Contains(fields, name) })
 	return stdjson.Marshal(map[string]any{"metadata": map[string]any{"uid": uid}, "status": status})

@@ -1,6 +1,8 @@
 package controller
 
 import (
+	"maps"
+	"slices"
 	"sync"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -84,6 +86,16 @@ func (s *store) each(f func(client.Object)) {
 	}
 	for _, o := range s.objects {
 		f(o)
+	}
+}
+
+// keys calls f with the name of every object.
+func (s *store) keys(f func(types.NamespacedName)) {
+	s.mu.Lock()
+	names := slices.Collect(maps.Keys(s.objects))
+	s.mu.Unlock()
+	for _, key := range names {
+		f(key)
 	}
 }
 

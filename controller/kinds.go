@@ -22,7 +22,7 @@ type kind struct {
 
 // possibleKinds is what an error says where another kind was found, possibleRoutingKinds what it adds in a story of a
 // cluster.
-const possibleKinds = "AuthPolicy, IdentityProvider and ClusterIdentityProvider (" + sallyportVersion +
+const possibleKinds = "AuthPolicy, IdentityProvider, ClusterIdentityProvider and TokenRevocation (" + sallyportVersion +
 	"), Secret, ConfigMap and Namespace (v1), and Lists of them (v1)"
 
 const possibleRoutingKinds = "; and Service (v1), Gateway, HTTPRoute and GRPCRoute (" + gatewayVersion + ")"
@@ -40,6 +40,7 @@ func kinds() []kind {
 		{sallyportVersion, v1alpha1.KindAuthPolicy, false, reflect.TypeFor[v1alpha1.AuthPolicy]()},
 		{sallyportVersion, v1alpha1.KindIdentityProvider, false, reflect.TypeFor[v1alpha1.IdentityProvider]()},
 		{sallyportVersion, v1alpha1.KindClusterIdentityProvider, true, reflect.TypeFor[v1alpha1.ClusterIdentityProvider]()},
+		{sallyportVersion, v1alpha1.KindTokenRevocation, false, reflect.TypeFor[v1alpha1.TokenRevocation]()},
 		{coreVersion, "Secret", false, reflect.TypeFor[corev1.Secret]()},
 		{coreVersion, "ConfigMap", false, reflect.TypeFor[corev1.ConfigMap]()},
 		{coreVersion, "Namespace", true, reflect.TypeFor[corev1.Namespace]()},
@@ -75,6 +76,8 @@ func add(to *policy.Objects, o metav1.Object) {
 		to.IdentityProviders = append(to.IdentityProviders, o)
 	case *v1alpha1.ClusterIdentityProvider:
 		to.ClusterIdentityProviders = append(to.ClusterIdentityProviders, o)
+	case *v1alpha1.TokenRevocation:
+		to.TokenRevocations = append(to.TokenRevocations, o)
 	case *corev1.Secret:
 		to.Secrets = append(to.Secrets, o)
 	case *corev1.ConfigMap:

@@ -50,7 +50,7 @@ func newFile(s seen, content []byte, fields fieldIndex, more ...kind) *file {
 // Len counts the objects.
 func (l *Listing) Len() int {
 	o := &l.Objects
-	return len(o.AuthPolicies) + len(o.IdentityProviders) + len(o.ClusterIdentityProviders) + len(o.Secrets) +
+	return len(o.AuthPolicies) + len(o.IdentityProviders) + len(o.ClusterIdentityProviders) + len(o.TokenRevocations) + len(o.Secrets) +
 		len(o.ConfigMaps) + len(o.Namespaces) + len(o.Services) + len(o.Gateways) + len(o.HTTPRoutes) + len(o.GRPCRoutes)
 }
 

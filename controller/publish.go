@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/sallyport/sallyport/extauthz/policy"
+	"github.com/sallyport/sallyport/extauthz/revocation"
 )
 
 // PublisherConfig is what a Publisher needs. List and Snapshot must be there.
@@ -25,6 +26,8 @@ type PublisherConfig struct {
 	// BeforePublish is handed each snapshot before it is in force, so that the keys of its providers are looked after
 	// first; it may wait. May be nil.
 	BeforePublish func(context.Context, *policy.Snapshot)
+	// Revocations get what the objects revoke, before the snapshot is in force; nil: they are left out.
+	Revocations *revocation.Set
 	// OnPublish is handed what is in force, once it is. May be nil.
 	OnPublish func(Published)
 	// Now is the clock; nil: time.Now.
@@ -50,6 +53,7 @@ type Publisher struct {
 	metrics  *metrics
 
 	failed, errors, warnings problemLog
+	revocations              revocations
 
 	working sync.Mutex // held while something is being published
 }
@@ -66,7 +70,7 @@ func NewPublisher(config PublisherConfig) (*Publisher, error) {
 	if err != nil {
 		return nil, fmt.Errorf("registering metrics: %w", err)
 	}
-	return &Publisher{config: config, metrics: m}, nil
+	return &Publisher{config: config, metrics: m, revocations: revocations{set: config.Revocations}}, nil
 }
 
 // Publish puts the objects that there are now into force. On an error, which is that of List and is logged already,
@@ -82,6 +86,7 @@ func (p *Publisher) Publish(ctx context.Context) error {
 	if p.config.BeforePublish != nil {
 		p.config.BeforePublish(ctx, snapshot)
 	}
+	p.revocations.update(&listing.Objects, p.config.Options, p.config.Now())
 	p.config.Snapshot.Store(snapshot)
 	p.report(listing, snapshot, report)
 	return nil

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/sallyport/sallyport/extauthz/policy"
+	"github.com/sallyport/sallyport/extauthz/revocation"
 	"github.com/sallyport/sallyport/extauthz/token"
 )
 
@@ -30,6 +31,8 @@ type Request struct {
 	Issuer string
 	// Lookups are the answers of lookups, by their names; one that is not here fails.
 	Lookups map[string]token.Claims
+	// Revocations that are in force; nil for none.
+	Revocations *revocation.Set
 	// Now is the time of the request.
 	Now time.Time
 	// Destination is the principal of the proxy itself.
@@ -137,6 +140,8 @@ func tokenError(r policy.Reason) error {
 		return token.ErrKeysUnavailable
 	case policy.ReasonTokenInactive:
 		return token.ErrInactive
+	case policy.ReasonTokenRevoked:
+		return token.ErrRevoked
 	case policy.ReasonIntrospectionUnavailable:
 		return token.ErrIntrospection
 	}

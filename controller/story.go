@@ -135,8 +135,10 @@ func (s *Story) Checks() int { return len(s.checks) }
 func (s *Story) Run() []Difference {
 	snapshot, report := new(policy.Compiler).Compile(s.listing.Objects, s.options)
 	diffs := s.compareProblems(Problems(s.listing, report))
+	revoked := RevokedBy(&s.listing.Objects, s.options)
 	for i := range s.checks {
 		c := &s.checks[i]
+		c.request.Revocations = revoked
 		got := s.answer(snapshot, c)
 		if got == c.right {
 			continue

@@ -124,7 +124,7 @@ func concerns(req *admission.Request) bool {
 		return false
 	}
 	switch req.Kind.Kind {
-	case v1alpha1.KindAuthPolicy, v1alpha1.KindIdentityProvider, v1alpha1.KindClusterIdentityProvider:
+	case v1alpha1.KindAuthPolicy, v1alpha1.KindIdentityProvider, v1alpha1.KindClusterIdentityProvider, v1alpha1.KindTokenRevocation:
 	default:
 		return false
 	}
@@ -185,7 +185,7 @@ func (w *Webhook) review(ctx context.Context, req *admission.Request) reviewed {
 
 // refer adds what a provider refers to. Objects have only what the stored ones do.
 func (w *Webhook) refer(ctx context.Context, world *policy.Objects, kind string) error {
-	if kind == v1alpha1.KindAuthPolicy || w.config.Referred == nil {
+	if kind == v1alpha1.KindAuthPolicy || kind == v1alpha1.KindTokenRevocation || w.config.Referred == nil {
 		return nil
 	}
 	return w.config.Referred(ctx, world)

@@ -45,6 +45,10 @@ func worldOf(all *policy.Objects, o metav1.Object, ref policy.ObjectRef, opts po
 		world.IdentityProviders = []*v1alpha1.IdentityProvider{o}
 	case *v1alpha1.ClusterIdentityProvider:
 		world.ClusterIdentityProviders = []*v1alpha1.ClusterIdentityProvider{o}
+	case *v1alpha1.TokenRevocation:
+		world.IdentityProviders = of(all.IdentityProviders, func(p *v1alpha1.IdentityProvider) bool { return p.Spec.Issuer == o.Spec.Issuer })
+		world.ClusterIdentityProviders = of(all.ClusterIdentityProviders, func(p *v1alpha1.ClusterIdentityProvider) bool { return p.Spec.Issuer == o.Spec.Issuer })
+		world.TokenRevocations = []*v1alpha1.TokenRevocation{o}
 	}
 	return world, left
 }

@@ -241,6 +241,11 @@ func (s *Server) facts(ctx context.Context, c *check, of *policy.Candidate, trus
 		// Without either, a token that was shown would count as none.
 		f.Err = token.ErrMalformed
 	}
+	if f.Identity != nil && s.cfg.Revocations != nil {
+		if err := s.cfg.Revocations.Judge(f.Identity, f.Now); err != nil {
+			f.Identity, f.Err = nil, err
+		}
+	}
 	if f.Identity != nil {
 		s.lookUp(ctx, &f, of, cred.Raw, tryOut)
 	}

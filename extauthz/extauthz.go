@@ -62,6 +62,8 @@ type Config struct {
 	Introspector Introspector
 	// Looker of what rules look up; nil refuses where they do.
 	Looker Looker
+	// Revocations of tokens; nil: none is revoked.
+	Revocations Revocations
 	// CacheStats of the verifier, for the metrics; nil leaves these out.
 	CacheStats func() (entries int, bytes int64, hits, misses uint64)
 	// Decryptions of the verifier, for the metrics; nil leaves these out.

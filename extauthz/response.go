@@ -59,6 +59,7 @@ var refusals = map[policy.Reason]refusal{
 	policy.ReasonTokenNotYetValid:               invalidToken,
 	policy.ReasonTokenTooOld:                    invalidToken,
 	policy.ReasonTokenInactive:                  invalidToken,
+	policy.ReasonTokenRevoked:                   invalidToken,
 	policy.ReasonClaimValidationFailed:          invalidToken,
 	policy.ReasonInsufficientScope:              insufficient,
 	policy.ReasonInsufficientClaims:             insufficient,

@@ -29,7 +29,7 @@ func TestRefusalTable(t *testing.T) {
 	for _, r := range []policy.Reason{
 		"MalformedToken", "UntrustedIssuer", "AlgorithmNotAllowed", "UnknownKey", "InvalidSignature", "InvalidTokenType",
 		"InvalidAudience", "InvalidSubject", "TokenExpired", "TokenNotYetValid", "TokenTooOld", "TokenInactive",
-		"ClaimValidationFailed",
+		"TokenRevoked", "ClaimValidationFailed",
 	} {
 		want[r] = row{401, codes.Unauthenticated, `Bearer error="invalid_token"`}
 	}

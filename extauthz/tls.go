@@ -56,6 +56,20 @@ func (t *TLS) Config() *tls.Config {
 	}
 }
 
+// HTTPConfig is Config for a port that speaks HTTP/1.1 as well.
+func (t *TLS) HTTPConfig() *tls.Config {
+	protocols := []string{"h2", "http/1.1"}
+	return &tls.Config{
+		MinVersion: tls.VersionTLS12,
+		NextProtos: protocols,
+		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
+			c := t.current.Load().Clone()
+			c.NextProtos = protocols
+			return c, nil
+		},
+	}
+}
+
 // Run reads the files anew at every interval, until ctx is done. Polling, because a Secret that is mounted changes by a
 // link two folders above.
 func (t *TLS) Run(ctx context.Context, interval time.Duration) {

@@ -17,6 +17,8 @@ const (
 	// ConditionKeysReady, of a provider: there are keys to verify with, and to decrypt with where the provider names a
 	// Secret for it. Reasons: KeysReady, KeysUnavailable, KeysStale.
 	ConditionKeysReady = "KeysReady"
+	// ConditionInForce, of a TokenRevocation: some of its entries hold. Reasons: InForce, NoProvider, Expired, NotAccepted.
+	ConditionInForce = "InForce"
 )
 
 // Reasons of the conditions.
@@ -51,4 +53,10 @@ const (
 	ReasonKeysUnavailable = "KeysUnavailable"
 	// ReasonKeysStale: the keys are older than they should be, but still serve.
 	ReasonKeysStale = "KeysStale"
+	// ReasonInForce: entries hold.
+	ReasonInForce = "InForce"
+	// ReasonNoProvider: no provider that the object may speak for has this issuer; its entries hold once there is one.
+	ReasonNoProvider = "NoProvider"
+	// ReasonExpired: every entry has ended.
+	ReasonExpired = "Expired"
 )

@@ -1,5 +1,5 @@
-// Package v1alpha1 is the typed contract of Sallyport: the kinds AuthPolicy, IdentityProvider and
-// ClusterIdentityProvider of the API group sallyport.dev, their conditions and their reasons.
+// Package v1alpha1 is the typed contract of Sallyport: the kinds AuthPolicy, IdentityProvider,
+// ClusterIdentityProvider and TokenRevocation of the API group sallyport.dev, their conditions and their reasons.
 //
 //	apiVersion: sallyport.dev/v1alpha1
 //	kind: AuthPolicy
@@ -29,7 +29,12 @@ const (
 	KindAuthPolicy              = "AuthPolicy"
 	KindIdentityProvider        = "IdentityProvider"
 	KindClusterIdentityProvider = "ClusterIdentityProvider"
+	KindTokenRevocation         = "TokenRevocation"
 )
+
+// LogoutLabel stands on each TokenRevocation that Sallyport wrote because a provider told of a logout. It also deletes these,
+// once all of their entries have ended.
+const LogoutLabel = "sallyport.dev/backchannel-logout"
 
 // AddToScheme registers the kinds of this package with s. It returns no error; the signature is that of every API
 // package.
@@ -38,6 +43,7 @@ func AddToScheme(s *runtime.Scheme) error {
 		&AuthPolicy{}, &AuthPolicyList{},
 		&IdentityProvider{}, &IdentityProviderList{},
 		&ClusterIdentityProvider{}, &ClusterIdentityProviderList{},
+		&TokenRevocation{}, &TokenRevocationList{},
 	)
 	metav1.AddToGroupVersion(s, GroupVersion)
 	return nil

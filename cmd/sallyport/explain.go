@@ -67,6 +67,7 @@ func explain(ctx context.Context, out io.Writer, from []string, options policy.O
 	if err != nil {
 		return err
 	}
+	request.Revocations = controller.RevokedBy(&listing.Objects, options)
 	d, err := request.Ask(snapshot)
 	if err != nil {
 		return usageError{err}

@@ -23,14 +23,16 @@ const module = "github.com/sallyport/sallyport"
 // floors is the drawing of the house: each room, and the rooms that it may import. Tests are free of it, and so are the
 // rooms below test and examples, which nobody may import.
 var floors = map[string][]string{
-	"cmd/sallyport":   {"api/v1alpha1", "cmd/demo", "controller", "extauthz", "extauthz/idp", "extauthz/policy", "extauthz/token"},
-	"cmd/demo":        {"extauthz/token"},
-	"extauthz":        {"api/v1alpha1", "extauthz/policy", "extauthz/token"},
-	"controller":      {"api/v1alpha1", "extauthz/policy", "extauthz/token"},
-	"extauthz/policy": {"api/v1alpha1", "extauthz/token"},
-	"extauthz/idp":    {"extauthz/token"},
-	"extauthz/token":  {},
-	"api/v1alpha1":    {},
+	"cmd/sallyport":       {"api/v1alpha1", "cmd/demo", "controller", "extauthz", "extauthz/idp", "extauthz/ledger", "extauthz/policy", "extauthz/revocation", "extauthz/token"},
+	"cmd/demo":            {"extauthz/token"},
+	"extauthz":            {"api/v1alpha1", "extauthz/policy", "extauthz/token"},
+	"controller":          {"api/v1alpha1", "extauthz/policy", "extauthz/revocation", "extauthz/token"},
+	"extauthz/policy":     {"api/v1alpha1", "extauthz/token"},
+	"extauthz/idp":        {"extauthz/token"},
+	"extauthz/ledger":     {"extauthz/token"},
+	"extauthz/revocation": {"extauthz/token"},
+	"extauthz/token":      {},
+	"api/v1alpha1":        {},
 }
 
 // speaksHTTP is every room that may import net/http: the HTTP client, the server, the commands.

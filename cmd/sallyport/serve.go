@@ -38,6 +38,8 @@ type serveFlags struct {
 	compileFlags
 	clusterFlags
 	webhook                   webhookFlags
+	store                     storeFlags
+	revocations               revocationFlags
 	from                      []string
 	grpcAddress, adminAddress string
 	tls                       extauthz.TLSFiles
@@ -61,6 +63,8 @@ func (s *serveFlags) register(f *pflag.FlagSet) {
 	s.compileFlags.register(f)
 	s.clusterFlags.register(f)
 	s.webhook.register(f)
+	s.store.register(f)
+	s.revocations.register(f)
 	f.StringArrayVar(&s.from, "from", nil, "folder of YAML files with the objects, instead of a cluster; may be given several times")
 	f.StringVar(&s.grpcAddress, "grpc-address", ":9001", "where Envoy asks: host:port, or unix:///path")
 	f.StringVar(&s.adminAddress, "admin-address", ":9002", "where /healthz, /readyz and /metrics are")
@@ -78,7 +82,7 @@ func (s *serveFlags) register(f *pflag.FlagSet) {
 	f.IntVar(&s.maxInFlight, "max-in-flight", extauthz.DefaultMaxInFlight, "requests that are worked on at a time; more are refused at once")
 	f.Int64Var(&s.tokenCacheBytes, "token-cache-bytes", tokenCacheBytes, "memory for verified tokens; 0 for none")
 	f.Int64Var(&s.answerCacheBytes, "answer-cache-bytes", idp.DefaultAnswerBytes, "memory for what was asked while requests waited, half for opaque tokens and half for lookups; 0 for none")
-	f.StringVar(&s.stateDir, "state-dir", "", "folder in which the public keys of providers outlive a restart, with --from; nobody else may write there")
+	f.StringVar(&s.stateDir, "state-dir", "", "folder in which the public keys of providers, and logouts, outlive a restart, with --from; nobody else may write there")
 }
 
 func serveCommand() *cobra.Command {
@@ -103,6 +107,7 @@ func serve(ctx context.Context, flags *serveFlags, out io.Writer) error {
 	}
 	defer s.keys.keeper.Close()
 	defer s.questions.close()
+	defer s.revocations.close()
 	return s.run(ctx)
 }
 
@@ -117,8 +122,11 @@ type service struct {
 	webhook   *webhook            // nil: none
 	keys      *keys
 	questions *questions
+	store     *store
 	tls       *extauthz.TLS // nil: none
 	server    *extauthz.Server
+
+	revocations *revocations
 }
 
 func newService(flags *serveFlags, out io.Writer) (*service, error) {
@@ -139,7 +147,13 @@ func newService(flags *serveFlags, out io.Writer) (*service, error) {
 	if s.questions, err = newQuestions(s.log, flags.allowLoopbackProviders, flags.answerCacheBytes, s.registry); err != nil {
 		return nil, err
 	}
+	if s.store, err = newStore(&flags.store, s.log, s.registry); err != nil {
+		return nil, err
+	}
 	if err := s.keepKeys(); err != nil {
+		return nil, err
+	}
+	if s.revocations, err = newRevocations(flags, options, s.store.shared, s.log, s.registry); err != nil {
 		return nil, err
 	}
 	snapshot := new(atomic.Pointer[policy.Snapshot])
@@ -158,6 +172,7 @@ func (s *service) newFolder(options policy.Options, snapshot *atomic.Pointer[pol
 	}
 	s.publisher, err = controller.NewPublisher(controller.PublisherConfig{
 		List: s.folder.Load, Options: options, Snapshot: snapshot, BeforePublish: s.prepare, Log: s.log, Metrics: s.registry,
+		Revocations: s.revocations.set,
 	})
 	return err
 }
@@ -169,6 +184,7 @@ func (s *service) prepare(ctx context.Context, snapshot *policy.Snapshot) {
 	s.questions.prepare(snapshot)
 	s.keys.prepare(ctx, snapshot)
 	s.questions.wait(ctx, until)
+	s.store.wait(ctx)
 }
 
 func (s *service) newServer(options policy.Options, snapshot *atomic.Pointer[policy.Snapshot]) error {
@@ -178,6 +194,7 @@ func (s *service) newServer(options policy.Options, snapshot *atomic.Pointer[pol
 	}
 	config := extauthz.Config{
 		Snapshot: snapshot, Verifier: verifier, Introspector: s.questions.introspector, Looker: s.questions.looker,
+		Revocations: s.revocations.set, Ready: s.revocations.ready,
 		CacheStats: verifier.CacheStats, Decryptions: verifier.Decryptions, Log: s.log, Registerer: s.registry,
 		ClientAddress: options.ClientAddress, XFFTrustedHops: s.flags.xffTrustedHops,
 		RequireScope: s.flags.requireScope, ScopeFromPrincipal: s.flags.scopeFromPrincipal,
@@ -196,7 +213,7 @@ func (s *service) newServer(options policy.Options, snapshot *atomic.Pointer[pol
 	if s.server, err = extauthz.New(config); err != nil {
 		return usageError{err}
 	}
-	return nil
+	return s.revocations.serve(snapshot, verifier, s.registry)
 }
 
 // run serves until ctx ends or a part fails. The parts end in the order in which they stand here: while the last
@@ -209,6 +226,10 @@ func (s *service) run(ctx context.Context) error {
 	adminListener, err := extauthz.Listen(s.flags.adminAddress, 0)
 	if err != nil {
 		return errors.Join(fmt.Errorf("listening for operators: %w", err), grpcListener.Close())
+	}
+	logoutListener, err := s.revocations.listen()
+	if err != nil {
+		return errors.Join(err, grpcListener.Close(), adminListener.Close())
 	}
 	s.log.Info("Listening", "version", version, "grpc", grpcListener.Addr().String(), "admin", adminListener.Addr().String())
 	var group run.Group
@@ -224,6 +245,8 @@ func (s *service) run(ctx context.Context) error {
 	group.Add(func() error { return s.server.Serve(grpcListener) }, func(error) { s.drain() })
 	s.addAdmin(&group, adminListener)
 	s.addKeys(&group)
+	s.revocations.add(&group, logoutListener)
+	s.store.add(&group)
 	background, cancel := context.WithCancel(context.Background())
 	follow := s.follow
 	if s.cluster != nil {

@@ -102,6 +102,7 @@ func (s *service) newCluster(options policy.Options, snapshot *atomic.Pointer[po
 	s.cluster, err = controller.NewCluster(controller.ClusterConfig{
 		REST: following, Options: options, ReferenceNamespaces: s.flags.referenceNamespaces,
 		Snapshot: snapshot, BeforePublish: s.prepare, Keys: s.keys.status, OnLead: s.keys.lead,
+		Revocations: s.revocations.set, Logouts: s.revocations.cluster,
 		WithoutElection: !s.flags.leaderElection, Log: s.log, Metrics: s.registry,
 	})
 	if err != nil {

@@ -163,7 +163,8 @@ func TestServeFlags(t *testing.T) {
 	want := []string{
 		"admin-address", "allow-loopback-providers", "answer-cache-bytes", "client-address", "client-ca-file", "cluster-domain", "drain-delay", "drain-timeout", "dry-run", "from",
 		"gateway-principals", "grpc-address", "host-grants", "kubeconfig", "leader-election", "log-format", "log-level",
-		"max-in-flight", "namespace", "reference-namespaces", "require-scope", "scope-from-principal", "state-dir",
+		"max-in-flight", "namespace", "proof-bytes", "reference-namespaces", "require-scope", "scope-from-principal",
+		"shared-store", "shared-store-ca-file", "shared-store-password-file", "shared-store-timeout", "state-dir",
 		"tls-cert-file", "tls-key-file", "token-cache-bytes", "trust-domain", "webhook-address", "webhook-cert-dir",
 		"webhook-configuration", "webhook-service", "xff-trusted-hops",
 	}

@@ -122,7 +122,7 @@ func createConfiguration(t *testing.T, admin kubernetes.Interface, address strin
 			Rules: []admissionregistrationv1.RuleWithOperations{{
 				Operations: []admissionregistrationv1.OperationType{admissionregistrationv1.Create, admissionregistrationv1.Update},
 				Rule: admissionregistrationv1.Rule{APIGroups: []string{"sallyport.dev"}, APIVersions: []string{"v1alpha1"},
-					Resources: []string{"authpolicies", "identityproviders", "clusteridentityproviders"}},
+					Resources: []string{"authpolicies", "identityproviders", "clusteridentityproviders", "tokenrevocations"}},
 			}},
 		}},
 	}, metav1.CreateOptions{})

@@ -34,6 +34,7 @@ func why(r policy.Reason) string {
 		policy.ReasonTokenNotYetValid:               "the token is not valid yet",
 		policy.ReasonTokenTooOld:                    "the token lives longer than the provider's maxTokenAge",
 		policy.ReasonTokenInactive:                  "the provider was asked, and says that the token is not, or no longer, active",
+		policy.ReasonTokenRevoked:                   "the token was revoked, by a TokenRevocation or by a logout at its provider",
 		policy.ReasonClaimValidationFailed:          "a claimValidationRule of the provider does not hold",
 		policy.ReasonInsufficientScope:              "the token lacks a scope that is required",
 		policy.ReasonInsufficientClaims:             "a role, a group or a claim is not as required",

@@ -53,7 +53,9 @@ func (c *Compiler) Compile(objs Objects, opts Options) (*Snapshot, Report) {
 	for _, p := range policies {
 		s.lookups = p.appendLookups(s.lookups)
 	}
-	return s, report(policies, providers)
+	r := report(policies, providers)
+	r.Objects = append(r.Objects, reportRevocations(&objs, providers, opts)...)
+	return s, r
 }
 
 // begin begins a compile. It drops what the options have a say in, where they have changed.

@@ -18,6 +18,9 @@ type Objects struct {
 	Secrets                  []*corev1.Secret
 	ConfigMaps               []*corev1.ConfigMap
 	Namespaces               []*corev1.Namespace
+	// TokenRevocations are only reported on. The tokens that they name are no part of a snapshot, which says nothing of single
+	// tokens: see ReadRevocation.
+	TokenRevocations []*v1alpha1.TokenRevocation
 
 	// ReferenceNamespaces are those whose Secrets and ConfigMaps could be read; nil: every one. In another, that an object
 	// is missing here does not mean that there is none.
@@ -127,6 +130,8 @@ type ObjectReport struct {
 	Hosts []string
 	// Rules of a policy that are in force as they are written.
 	Rules int32
+	// Entries of a TokenRevocation that hold.
+	Entries int32
 	// Ancestors are the targets of a policy, without times and without the name of the controller.
 	Ancestors []v1alpha1.AncestorStatus
 }

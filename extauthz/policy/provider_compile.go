@@ -42,7 +42,7 @@ func compileProvider(s *providerSource, undecoded []UndecodedField, refs *refere
 		c.p().undecoded(f)
 	}
 	at := field.NewPath("spec")
-	t := &token.Provider{Name: s.name(), UID: string(s.uid), Issuer: s.spec.Issuer, Audiences: slices.Clone(s.spec.Audiences)}
+	t := &token.Provider{Name: s.name(), Namespace: s.ref.Namespace, UID: string(s.uid), Issuer: s.spec.Issuer, Audiences: slices.Clone(s.spec.Audiences)}
 	if s.spec.Issuer == "" {
 		c.p().required(at.Child("issuer"), "the text that iss has in the tokens of this provider")
 	}
@@ -61,6 +61,7 @@ func compileProvider(s *providerSource, undecoded []UndecodedField, refs *refere
 	t.Groups = c.claimPath(m.Groups, "groups", mappings.Child("groups"))
 	c.keys(t, at)
 	t.Introspection = c.introspection(at)
+	t.Logout = c.logout(t.MaxTokenAge, at.Child("backChannelLogout"))
 	c.out.rules = compileExpressions(&vocabulary{env: env.provider}, s.spec.ClaimValidationRules, at.Child("claimValidationRules"), c.p())
 	c.out.serves = c.allowedNamespaces(at.Child("allowedNamespaces"))
 	broken := c.p().errors > 0
@@ -125,19 +126,24 @@ func (c *providerCompiler) algorithms(at *field.Path) token.Algorithms {
 }
 
 func (c *providerCompiler) tokenTypes(at *field.Path) []string {
-	if c.spec.TokenTypes == nil {
-		return []string{"at+jwt", "jwt"}
+	return readTokenTypes(c.spec.TokenTypes, at, c.p(), "at+jwt", "JWT")
+}
+
+// readTokenTypes reads values of typ into the form in which they compare; usual are those that nil stands for.
+func readTokenTypes(types []string, at *field.Path, p *problems, usual ...string) []string {
+	if types == nil {
+		types = usual
 	}
 	var out []string
-	for i, t := range c.spec.TokenTypes {
+	for i, t := range types {
 		t = strings.TrimPrefix(strings.ToLower(t), "application/")
 		if t == "" {
-			c.p().invalid(at.Index(i), "", "must not be empty; JWT stands for tokens without typ as well")
+			p.invalid(at.Index(i), "", "must not be empty; JWT stands for tokens without typ as well")
 		}
 		out = append(out, t)
 	}
 	if len(out) == 0 {
-		c.p().required(at, "name at least one, or leave tokenTypes out for at+jwt and JWT")
+		p.required(at, "name at least one, or leave tokenTypes out for "+strings.Join(usual, " and "))
 	}
 	return out
 }

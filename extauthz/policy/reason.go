@@ -84,6 +84,8 @@ const (
 	ReasonTokenTooOld Reason = "TokenTooOld"
 	// ReasonTokenInactive: the provider was asked, and says that the token is none, or no longer.
 	ReasonTokenInactive Reason = "TokenInactive"
+	// ReasonTokenRevoked: the token was revoked, by a TokenRevocation or by its provider's logout.
+	ReasonTokenRevoked Reason = "TokenRevoked"
 	// ReasonClaimValidationFailed: a claimValidationRule of the provider does not hold.
 	ReasonClaimValidationFailed Reason = "ClaimValidationFailed"
 	// ReasonInsufficientScope: the token lacks a scope.
@@ -120,7 +122,7 @@ func Reasons() []Reason {
 		ReasonDenied, ReasonNotCompiled, ReasonSourceNotAllowed,
 		ReasonMissingToken, ReasonAmbiguousCredential, ReasonMalformedToken, ReasonUntrustedIssuer,
 		ReasonAlgorithmNotAllowed, ReasonUnknownKey, ReasonInvalidSignature, ReasonInvalidTokenType, ReasonInvalidAudience,
-		ReasonInvalidSubject, ReasonTokenExpired, ReasonTokenNotYetValid, ReasonTokenTooOld, ReasonTokenInactive, ReasonClaimValidationFailed,
+		ReasonInvalidSubject, ReasonTokenExpired, ReasonTokenNotYetValid, ReasonTokenTooOld, ReasonTokenInactive, ReasonTokenRevoked, ReasonClaimValidationFailed,
 		ReasonInsufficientScope, ReasonInsufficientClaims, ReasonExpressionFailed,
 		ReasonInsufficientUserAuthentication, ReasonUpstreamValueInvalid,
 		ReasonKeysUnavailable, ReasonIntrospectionUnavailable, ReasonLookupFailed, ReasonOverloaded, ReasonInternalError,
@@ -133,7 +135,7 @@ func (r Reason) Unauthenticated() bool {
 	switch r {
 	case ReasonMissingToken, ReasonMalformedToken, ReasonUntrustedIssuer, ReasonAlgorithmNotAllowed, ReasonUnknownKey,
 		ReasonInvalidSignature, ReasonInvalidTokenType, ReasonInvalidAudience, ReasonInvalidSubject, ReasonTokenExpired,
-		ReasonTokenNotYetValid, ReasonTokenTooOld, ReasonTokenInactive, ReasonClaimValidationFailed, ReasonInsufficientUserAuthentication:
+		ReasonTokenNotYetValid, ReasonTokenTooOld, ReasonTokenInactive, ReasonTokenRevoked, ReasonClaimValidationFailed, ReasonInsufficientUserAuthentication:
 		return true
 	}
 	return false
@@ -174,6 +176,7 @@ var tokenReasons = []struct {
 	{token.ErrSubject, ReasonInvalidSubject},
 	{token.ErrKeysUnavailable, ReasonKeysUnavailable},
 	{token.ErrInactive, ReasonTokenInactive},
+	{token.ErrRevoked, ReasonTokenRevoked},
 	{token.ErrIntrospection, ReasonIntrospectionUnavailable},
 	{token.ErrAmbiguousCredential, ReasonAmbiguousCredential},
 }

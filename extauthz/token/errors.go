@@ -33,12 +33,18 @@ var (
 	ErrNotYetValid = errors.New("token is not valid yet")
 	// ErrTooOld: the token lives longer, or was issued longer ago, than the provider's maxTokenAge.
 	ErrTooOld = errors.New("token is too old")
+	// ErrRevoked: the token is sound, and was revoked. No function of this package returns it; who holds revocations does.
+	ErrRevoked = errors.New("token was revoked")
 	// ErrKeysUnavailable: the keys of the provider cannot be had at the moment.
 	ErrKeysUnavailable = errors.New("keys of the provider are not available")
 	// ErrInactive: the provider was asked, and says that the token is none, or no longer.
 	ErrInactive = errors.New("token is not active")
 	// ErrIntrospection: the provider could not be asked about the token, or its answer says nothing.
 	ErrIntrospection = errors.New("the provider cannot be asked about the token")
+	// ErrReplayed: the proof that came with the token was used before.
+	ErrReplayed = errors.New("proof was used before")
+	// ErrLedger: what replicas must remember of requests and tokens cannot be asked for, or has no more room.
+	ErrLedger = errors.New("what was seen before cannot be told")
 )
 
 // malformed wraps ErrMalformed with a constant that says what is wrong.

@@ -37,6 +37,11 @@ func prove(p *Provider, claims Claims, typ string, now time.Time) (*Identity, er
 	if !slices.Contains(p.TokenTypes, typ) {
 		return nil, ErrTokenType
 	}
+	if isLogout(claims) {
+		return nil, fmt.Errorf("%w: a logout token opens nothing", ErrTokenType)
+	}
+	id.TokenID, _ = Text(claims["jti"])
+	id.SessionID, _ = Text(claims["sid"])
 	value, _ := claims.Lookup(p.Scopes)
 	id.Scopes = scopes(value)
 	value, _ = claims.Lookup(p.Roles)

@@ -12,6 +12,9 @@ type Identity struct {
 	Provider *Provider
 	// Issuer is iss, Subject the claim that the provider maps to the subject. Neither is ever empty.
 	Issuer, Subject string
+	// TokenID is jti and SessionID sid (OpenID Connect Back-Channel Logout §2.1), "" where the token has none that is a text:
+	// what a Revocation may name.
+	TokenID, SessionID string
 	// Audiences are the values of the provider's audience claim.
 	Audiences []string
 	// Scopes, Roles and Groups are what the provider's claim mappings name, nil where the claim is absent or
@@ -28,6 +31,8 @@ type Identity struct {
 type Provider struct {
 	// Name is "IdentityProvider/namespace/name" or "ClusterIdentityProvider/name", unique within a snapshot.
 	Name string
+	// Namespace of an IdentityProvider; "" for a ClusterIdentityProvider.
+	Namespace string
 	// UID of the object, which another one of the same name does not have; "" in files. Keys that outlive a restart are
 	// kept for it.
 	UID string
@@ -64,6 +69,8 @@ type Provider struct {
 	Static *KeySet
 	// Remote says where they are fetched.
 	Remote *Remote
+	// Logout says which logout tokens of the provider are believed; nil: none.
+	Logout *Logout
 	// Introspection says how the provider is asked about tokens that are no JWT; nil: it is not.
 	Introspection *Introspection
 }

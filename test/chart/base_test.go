@@ -15,7 +15,7 @@ import (
 // writes.
 func TestChartHasTheDefinitions(t *testing.T) {
 	files, err := filepath.Glob(root + "/config/crd/*.yaml")
-	if err != nil || len(files) != 3 {
+	if err != nil || len(files) != 4 {
 		t.Fatalf("definitions: %q, %v", files, err)
 	}
 	for _, file := range files {
@@ -46,7 +46,7 @@ func TestDefinitionsOutliveTheRelease(t *testing.T) {
 				t.Errorf("crds.keep=%s: %s has the resource policy %q", tt.keep, o.GetName(), got)
 			}
 		}
-		if found != 3 {
+		if found != 4 {
 			t.Errorf("%d definitions", found)
 		}
 	}

@@ -26,6 +26,7 @@ var everything = []string{
 	"webhook.enabled=true", "webhook.certManager.enabled=true", "tls.secretName=tls", "tls.clientCA.secretName=ca",
 	"autoscaling.enabled=true", "networkPolicy.enabled=true", "networkPolicy.envoys[0].podSelector.matchLabels.app=envoy",
 	"networkPolicy.scrapers[0].namespaceSelector.matchLabels.team=monitoring", "networkPolicy.egress[0].ports[0].port=443",
+	"backChannelLogout.enabled=true", "backChannelLogout.tls.secretName=logout", "networkPolicy.providers[0].namespaceSelector.matchLabels.team=identity",
 	"serviceMonitor.enabled=true", "priorityClassName=system-cluster-critical", "referenceNamespaces={shop,billing}",
 	"dryRun=true", "requireScope=true", "allowLoopbackProviders=true", "clientAddress=xff", "xffTrustedHops=1",
 	"trustDomain=cluster.local", "gatewayPrincipals={spiffe://cluster.local/ns/infra/sa/*}", "hostGrants=false",

@@ -16,6 +16,7 @@ const (
 	whenReferences = "referenceNamespaces"
 	whenAll        = `referenceNamespaces: ["*"]`
 	whenOwnCert    = "webhook without cert-manager"
+	whenLogout     = "backChannelLogout"
 )
 
 // TestRightsAreThoseOfThePage compares what the roles grant, right by right, with what docs/install.md lists.
@@ -31,6 +32,7 @@ func TestRightsAreThoseOfThePage(t *testing.T) {
 		{"references in its own namespace", []string{"referenceNamespaces={sallyport}"}, []string{whenAlways}},
 		{"references everywhere", []string{"referenceNamespaces={*}"}, []string{whenAlways, whenAll}},
 		{"webhook", []string{"webhook.enabled=true"}, []string{whenAlways, whenOwnCert}},
+		{"logouts", []string{"backChannelLogout.enabled=true"}, []string{whenAlways, whenLogout}},
 		{"webhook with cert-manager", []string{"webhook.enabled=true,webhook.certManager.enabled=true"}, []string{whenAlways}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -76,7 +78,7 @@ func rightsOfThePage(t *testing.T) map[string][]string {
 		for i := range cells {
 			cells[i] = strings.ReplaceAll(cells[i], "`", "")
 		}
-		if !slices.Contains([]string{whenAlways, whenReferences, whenAll, whenOwnCert}, cells[5]) {
+		if !slices.Contains([]string{whenAlways, whenReferences, whenAll, whenOwnCert, whenLogout}, cells[5]) {
 			t.Errorf("%q is no case that is tested", cells[5])
 		}
 		list := func(cell string) []string { return strings.Split(cell, ", ") }

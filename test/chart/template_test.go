@@ -23,7 +23,7 @@ func TestLint(t *testing.T) {
 var always = []string{
 	"ClusterRole/sallyport", "ClusterRoleBinding/sallyport",
 	"CustomResourceDefinition/authpolicies.sallyport.dev", "CustomResourceDefinition/clusteridentityproviders.sallyport.dev",
-	"CustomResourceDefinition/identityproviders.sallyport.dev",
+	"CustomResourceDefinition/identityproviders.sallyport.dev", "CustomResourceDefinition/tokenrevocations.sallyport.dev",
 	"Deployment/sallyport/sallyport", "PodDisruptionBudget/sallyport/sallyport", "Role/sallyport/sallyport",
 	"RoleBinding/sallyport/sallyport", "Service/sallyport/sallyport", "Service/sallyport/sallyport-admin",
 	"ServiceAccount/sallyport/sallyport", "ConfigMap/sallyport/sallyport-keys", "Lease/sallyport/sallyport",
@@ -47,21 +47,22 @@ func TestTemplate(t *testing.T) {
 		{name: "webhook with cert-manager", set: []string{"webhook.enabled=true", "webhook.certManager.enabled=true"},
 			more: []string{"Certificate/sallyport/sallyport-webhook", "Issuer/sallyport/sallyport-webhook",
 				"Service/sallyport/sallyport-webhook", "ValidatingWebhookConfiguration/sallyport-webhook"}},
+		{name: "logouts", set: []string{"backChannelLogout.enabled=true"}, more: []string{"Service/sallyport/sallyport-logout"}},
 		{name: "cert-manager alone makes no webhook", set: []string{"webhook.certManager.enabled=true"}},
 		{name: "network policy", set: []string{"networkPolicy.enabled=true"}, more: []string{"NetworkPolicy/sallyport/sallyport"}},
 		{name: "service monitor", set: []string{"serviceMonitor.enabled=true"}, more: []string{"ServiceMonitor/sallyport/sallyport"}},
 		{name: "references in other namespaces", set: []string{"referenceNamespaces={shop,sallyport}"},
 			more: []string{"Role/shop/sallyport-references", "RoleBinding/shop/sallyport-references"}},
 		{name: "references everywhere", set: []string{"referenceNamespaces={*}"}},
-		{name: "no definitions", set: []string{"crds.install=false"}, less: always[2:5]},
+		{name: "no definitions", set: []string{"crds.install=false"}, less: always[2:6]},
 		{name: "rights and account of your own", set: []string{"rbac.create=false", "serviceAccount.create=false", "serviceAccount.name=mine", "referenceNamespaces={shop}"},
 			less: []string{"ClusterRole/sallyport", "ClusterRoleBinding/sallyport", "Role/sallyport/sallyport", "RoleBinding/sallyport/sallyport", "ServiceAccount/sallyport/sallyport"}},
 		{name: "image by digest", set: []string{"image.repository=images/sallyport", "image.digest=sha256:" + strings.Repeat("0", 64)}},
 		{name: "everything", set: everything, more: []string{
 			"Certificate/sallyport/sallyport-webhook", "HorizontalPodAutoscaler/sallyport/sallyport", "Issuer/sallyport/sallyport-webhook",
 			"NetworkPolicy/sallyport/sallyport", "Role/billing/sallyport-references", "Role/shop/sallyport-references",
-			"RoleBinding/billing/sallyport-references", "RoleBinding/shop/sallyport-references", "Service/sallyport/sallyport-webhook",
-			"ServiceMonitor/sallyport/sallyport", "ValidatingWebhookConfiguration/sallyport-webhook"}},
+			"RoleBinding/billing/sallyport-references", "RoleBinding/shop/sallyport-references", "Service/sallyport/sallyport-logout",
+			"Service/sallyport/sallyport-webhook", "ServiceMonitor/sallyport/sallyport", "ValidatingWebhookConfiguration/sallyport-webhook"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -119,7 +120,7 @@ func TestMountsHaveTheirVolumes(t *testing.T) {
 			t.Errorf("%s lies in no mount", arg)
 		}
 	}
-	if len(mounts) != 4 {
+	if len(mounts) != 5 {
 		t.Errorf("mounts %q", mounts)
 	}
 }

@@ -66,7 +66,7 @@ func TestEveryKindHasASample(t *testing.T) {
 	for _, f := range files {
 		names = append(names, strings.TrimSuffix(filepath.Base(f), ".yaml"))
 	}
-	if want := []string{"authpolicy", "clusteridentityprovider", "identityprovider"}; !slices.Equal(names, want) {
+	if want := []string{"authpolicy", "clusteridentityprovider", "identityprovider", "tokenrevocation"}; !slices.Equal(names, want) {
 		t.Errorf("samples %q, want %q", names, want)
 	}
 }

@@ -104,7 +104,7 @@ func crds(t *testing.T) []*apiextensionsv1.CustomResourceDefinition {
 		kinds = append(kinds, crd.Spec.Names.Kind)
 	}
 	slices.Sort(kinds)
-	want := []string{v1alpha1.KindAuthPolicy, v1alpha1.KindClusterIdentityProvider, v1alpha1.KindIdentityProvider}
+	want := []string{v1alpha1.KindAuthPolicy, v1alpha1.KindClusterIdentityProvider, v1alpha1.KindIdentityProvider, v1alpha1.KindTokenRevocation}
 	if !slices.Equal(kinds, want) {
 		t.Fatalf("kinds %q, want %q", kinds, want)
 	}

@@ -38,6 +38,15 @@ func TestColumnsAnswerTheFirstQuestion(t *testing.T) {
 	}
 	c.create(t, wide)
 
+	revoked := &v1alpha1.TokenRevocation{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "stolen"}, Spec: v1alpha1.TokenRevocationSpec{
+		Issuer: "https://id.example.com", Entries: []v1alpha1.RevokedTokens{{JTI: "a", Expires: &metav1.Time{Time: time.Unix(1_800_000_000, 0)}}},
+	}}
+	c.create(t, revoked)
+	revoked.Status.Entries = 1
+	setCondition(&revoked.Status.Conditions, v1alpha1.ConditionAccepted, metav1.ConditionTrue)
+	setCondition(&revoked.Status.Conditions, v1alpha1.ConditionInForce, metav1.ConditionFalse)
+	c.updateStatus(t, revoked)
+
 	for _, tt := range []struct {
 		resource, namespace, name string
 		columns                   []string
@@ -49,6 +58,8 @@ func TestColumnsAnswerTheFirstQuestion(t *testing.T) {
 			[]any{"customers", "https://id.example.com", "True", "Unknown"}},
 		{"clusteridentityproviders", "", ns, []string{"Name", "Issuer", "Accepted", "KeysReady", "Age"},
 			[]any{ns, "https://id.example.com", nil, nil}},
+		{"tokenrevocations", ns, "stolen", []string{"Name", "Issuer", "Entries", "Accepted", "InForce", "Age"},
+			[]any{"stolen", "https://id.example.com", int64(1), "True", "False"}},
 	} {
 		t.Run(tt.resource, func(t *testing.T) {
 			columns, cells := c.row(t, tt.resource, tt.namespace, tt.name)
@@ -68,7 +79,7 @@ func TestColumnsAnswerTheFirstQuestion(t *testing.T) {
 
 // TestNamesOfTheKinds holds on to what users type.
 func TestNamesOfTheKinds(t *testing.T) {
-	want := map[string]string{"authpolicies": "authp", "identityproviders": "idp", "clusteridentityproviders": "cidp"}
+	want := map[string]string{"authpolicies": "authp", "identityproviders": "idp", "clusteridentityproviders": "cidp", "tokenrevocations": "trev"}
 	for _, crd := range crds(t) {
 		names := crd.Spec.Names
 		if diff := cmp.Diff([]string{want[names.Plural]}, names.ShortNames); diff != "" {

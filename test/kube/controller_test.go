@@ -154,6 +154,8 @@ func conditionsOf(o client.Object) []metav1.Condition {
 		return o.Status.Conditions
 	case *v1alpha1.ClusterIdentityProvider:
 		return o.Status.Conditions
+	case *v1alpha1.TokenRevocation:
+		return o.Status.Conditions
 	}
 	return nil
 }

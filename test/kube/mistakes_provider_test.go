@@ -56,6 +56,13 @@ var providerMistakes = []mistake{
 	{"decryption without a Secret", provider(`decryption: {required: true}`), "spec.decryption.secretRef", "Required value"},
 	{"a Secret without a name", provider(`decryption: {secretRef: {name: ""}}`), "spec.decryption.secretRef.name", "should be at least 1 chars long"},
 	{"a Secret with a name of 254 letters", provider(`decryption: {secretRef: {name: ` + strings.Repeat("a", 254) + `}}`), "spec.decryption.secretRef.name", "may not be more than 253"},
+	{"logouts for nobody", provider(`maxTokenAge: 1h, backChannelLogout: {}`), "spec.backChannelLogout.clientIDs", "Required value"},
+	{"logouts of no client", provider(`maxTokenAge: 1h, backChannelLogout: {clientIDs: []}`), "spec.backChannelLogout.clientIDs", "should have at least 1 items"},
+	{"logouts of a client twice", provider(`maxTokenAge: 1h, backChannelLogout: {clientIDs: [a, a]}`), "spec.backChannelLogout.clientIDs[1]", "Duplicate value"},
+	{"logouts that nobody knows the end of", provider(`backChannelLogout: {clientIDs: [a]}`), "spec.backChannelLogout.holdFor", "is needed without maxTokenAge"},
+	{"logouts for a second", provider(`backChannelLogout: {clientIDs: [a], holdFor: 1s}`), "spec.backChannelLogout.holdFor", "must be from 1m to 9600h"},
+	{"logouts for ever", provider(`backChannelLogout: {clientIDs: [a], holdFor: 99999h}`), "spec.backChannelLogout.holdFor", "must be from 1m to 9600h"},
+	{"logout tokens of no type", provider(`backChannelLogout: {clientIDs: [a], holdFor: 1h, tokenTypes: []}`), "spec.backChannelLogout.tokenTypes", "should have at least 1 items"},
 	{"an empty validation rule", provider(`claimValidationRules: [{message: a}]`), "spec.claimValidationRules[0].expression", "Required value"},
 }
 

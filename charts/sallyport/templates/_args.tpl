@@ -47,6 +47,13 @@
 - --client-ca-file=/etc/sallyport/client-ca/{{ .key }}
 {{- end }}
 {{- end }}
+{{- if .Values.backChannelLogout.enabled }}
+- --backchannel-logout-address=:9003
+{{- if .Values.backChannelLogout.tls.secretName }}
+- --backchannel-logout-tls-cert-file=/etc/sallyport/logout/tls.crt
+- --backchannel-logout-tls-key-file=/etc/sallyport/logout/tls.key
+{{- end }}
+{{- end }}
 {{- if .Values.webhook.enabled }}
 - --webhook-address=:9443
 - --webhook-configuration={{ include "sallyport.webhook" . }}

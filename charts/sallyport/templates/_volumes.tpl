@@ -5,6 +5,9 @@
 {{- if .Values.tls.clientCA.secretName }}
 - {name: client-ca, mountPath: /etc/sallyport/client-ca, readOnly: true}
 {{- end }}
+{{- if and .Values.backChannelLogout.enabled .Values.backChannelLogout.tls.secretName }}
+- {name: logout, mountPath: /etc/sallyport/logout, readOnly: true}
+{{- end }}
 {{- if and .Values.webhook.enabled .Values.webhook.certManager.enabled }}
 - {name: webhook, mountPath: /etc/sallyport/webhook, readOnly: true}
 {{- end }}
@@ -23,6 +26,10 @@
 - name: client-ca
   secret: {secretName: {{ .secretName }}, defaultMode: 0440, items: [{key: {{ .key }}, path: {{ .key }}}]}
 {{- end }}
+{{- end }}
+{{- if and .Values.backChannelLogout.enabled .Values.backChannelLogout.tls.secretName }}
+- name: logout
+  secret: {secretName: {{ .Values.backChannelLogout.tls.secretName }}, defaultMode: 0440}
 {{- end }}
 {{- if and .Values.webhook.enabled .Values.webhook.certManager.enabled }}
 - name: webhook
