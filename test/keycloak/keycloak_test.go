@@ -42,7 +42,8 @@ type server struct {
 	cmd    *exec.Cmd
 	log    output
 	done   chan struct{}
-	keys   int // that tests have added
+	keys   int    // that tests have added
+	logout string // host:port to which Keycloak posts logout tokens; nobody listens but where a test does
 }
 
 var (
@@ -98,11 +99,12 @@ func startKeycloak(home string) (*server, error) {
 }
 
 func (s *server) start(home string) error {
-	if err := s.lay(home); err != nil {
+	ports, err := freePorts(3)
+	if err != nil {
 		return err
 	}
-	ports, err := freePorts(2)
-	if err != nil {
+	s.logout = "127.0.0.1:" + ports[2]
+	if err := s.lay(home); err != nil {
 		return err
 	}
 	s.url = "https://127.0.0.1:" + ports[0]
@@ -146,8 +148,10 @@ func (s *server) lay(home string) error {
 	if err != nil {
 		return err
 	}
-	// So that a test sees several of them.
-	realm = bytes.Replace(realm, []byte(`"access.token.lifespan": "60"`), []byte(`"access.token.lifespan": "3"`), 1)
+	realm = []byte(strings.NewReplacer(
+		`"access.token.lifespan": "60"`, `"access.token.lifespan": "3"`, // so that a test sees several of them
+		"https://sallyport.example.com/", "https://"+s.logout+"/",
+	).Replace(string(realm)))
 	if err := os.MkdirAll(filepath.Join(s.folder, "data/import"), 0o700); err != nil {
 		return err
 	}

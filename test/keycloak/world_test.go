@@ -29,6 +29,7 @@ type world struct {
 	*server
 	upstream  *demo.Upstream
 	sallyport *demo.Sallyport
+	address   string // at which Sallyport listens; "": any
 	envoy     *demo.Envoy
 }
 
@@ -38,6 +39,13 @@ func newWorld(t *testing.T, edits ...string) *world {
 	w := &world{server: keycloak(t)}
 	w.startUpstream(t)
 	w.startSallyport(t, strings.NewReplacer(edits...).Replace(strings.Join(blocks(t, page, "yaml"), "---\n")))
+	w.startEnvoy(t)
+	return w
+}
+
+// startEnvoy starts an Envoy that asks the Sallyport of w.
+func (w *world) startEnvoy(t *testing.T) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	var err error
@@ -53,7 +61,6 @@ func newWorld(t *testing.T, edits ...string) *world {
 			t.Error(err)
 		}
 	})
-	return w
 }
 
 func (w *world) startUpstream(t *testing.T) {
@@ -65,8 +72,9 @@ func (w *world) startUpstream(t *testing.T) {
 	t.Cleanup(func() { _ = w.upstream.Close() }) // a connection that Envoy still holds is cut
 }
 
-// startSallyport serves objects of a page, whose provider is the Keycloak of the tests.
-func (w *world) startSallyport(t *testing.T, objects string) {
+// startSallyport serves objects of a page, whose provider is the Keycloak of the tests, until the test or the next
+// startSallyport ends it.
+func (w *world) startSallyport(t *testing.T, objects string, args ...string) {
 	t.Helper()
 	objects = strings.NewReplacer(
 		"issuer: https://id.example.com", "tls: {caConfigMapKeyRef: {name: authority, key: ca.crt}}\n  issuer: "+w.url,
@@ -89,16 +97,22 @@ func (w *world) startSallyport(t *testing.T, objects string) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	w.sallyport, err = demo.StartSallyport(ctx, demo.SallyportConfig{Bin: os.Getenv("SALLYPORT_BIN"), From: []string{folder}})
+	w.sallyport, err = demo.StartSallyport(ctx, demo.SallyportConfig{Bin: os.Getenv("SALLYPORT_BIN"), From: []string{folder}, GRPCAddress: w.address, Args: args})
 	if err != nil {
 		t.Fatal(err)
 	}
+	running := w.sallyport
 	t.Cleanup(func() {
-		if err := w.sallyport.Stop(); err != nil {
+		select {
+		case <-running.Done():
+			return // the test has ended it, and has seen how
+		default:
+		}
+		if err := running.Stop(); err != nil {
 			t.Error(err)
 		}
 		if t.Failed() {
-			t.Logf("Sallyport's log:\n%s", w.sallyport.Log())
+			t.Logf("Sallyport's log:\n%s", running.Log())
 		}
 	})
 }
