@@ -42,8 +42,8 @@ type server struct {
 	cmd    *exec.Cmd
 	log    output
 	done   chan struct{}
-	keys   int    // that tests have added
-	logout string // host:port to which Keycloak posts logout tokens; nobody listens but where a test does
+	keys   int          // that tests have added
+	logout net.Listener // to which Keycloak posts logout tokens; hangs up, until the test of them takes its address
 }
 
 var (
@@ -99,11 +99,13 @@ func startKeycloak(home string) (*server, error) {
 }
 
 func (s *server) start(home string) error {
-	ports, err := freePorts(3)
+	ports, err := freePorts(2)
 	if err != nil {
 		return err
 	}
-	s.logout = "127.0.0.1:" + ports[2]
+	if err := s.hangUp(); err != nil {
+		return err
+	}
 	if err := s.lay(home); err != nil {
 		return err
 	}
@@ -134,6 +136,24 @@ func (s *server) start(home string) error {
 	return s.awaitRealm()
 }
 
+// hangUp holds a port for the test of logouts, so that nobody else takes it meanwhile, and hangs up on whoever calls.
+func (s *server) hangUp() error {
+	var err error
+	if s.logout, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+		return err
+	}
+	go func() {
+		for {
+			conn, err := s.logout.Accept()
+			if err != nil {
+				return // it was closed
+			}
+			_ = conn.Close()
+		}
+	}()
+	return nil
+}
+
 // lay makes the folder that Keycloak runs in: its own data beside links into the installation.
 func (s *server) lay(home string) error {
 	for _, name := range []string{"lib", "conf", "providers", "themes"} {
@@ -150,7 +170,7 @@ func (s *server) lay(home string) error {
 	}
 	realm = []byte(strings.NewReplacer(
 		`"access.token.lifespan": "60"`, `"access.token.lifespan": "3"`, // so that a test sees several of them
-		"https://sallyport.example.com/", "https://"+s.logout+"/",
+		"https://sallyport.example.com/", "https://"+s.logout.Addr().String()+"/",
 	).Replace(string(realm)))
 	if err := os.MkdirAll(filepath.Join(s.folder, "data/import"), 0o700); err != nil {
 		return err
@@ -188,6 +208,9 @@ func (s *server) awaitRealm() error {
 // stop ends Keycloak, and removes its data.
 func (s *server) stop() error {
 	var err error
+	if s.logout != nil {
+		_ = s.logout.Close() // a test may have closed it
+	}
 	if s.cmd != nil && s.cmd.Process != nil {
 		_ = s.cmd.Process.Signal(syscall.SIGTERM) // it may have ended
 		select {

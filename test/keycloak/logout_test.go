@@ -11,9 +11,11 @@ import (
 func TestBackChannelLogout(t *testing.T) {
 	w := &world{server: keycloak(t)}
 	w.startUpstream(t)
+	address := w.logout.Addr().String()
+	_ = w.logout.Close() // with -count it is closed already
 	objects := strings.Join(blocks(t, page, "yaml"), "---\n")
 	args := []string{
-		"--state-dir", t.TempDir(), "--backchannel-logout-address", w.logout,
+		"--state-dir", t.TempDir(), "--backchannel-logout-address", address,
 		"--backchannel-logout-tls-cert-file", filepath.Join(w.folder, "tls.crt"),
 		"--backchannel-logout-tls-key-file", filepath.Join(w.folder, "tls.key"),
 	}
