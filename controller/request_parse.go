@@ -142,6 +142,8 @@ func tokenError(r policy.Reason) error {
 		return token.ErrInactive
 	case policy.ReasonTokenRevoked:
 		return token.ErrRevoked
+	case policy.ReasonRevocationsUnavailable:
+		return token.ErrRevocations
 	case policy.ReasonIntrospectionUnavailable:
 		return token.ErrIntrospection
 	}

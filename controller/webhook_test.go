@@ -330,3 +330,36 @@ func TestWebhookKinds(t *testing.T) {
 		}
 	}
 }
+
+// revocationWith is a TokenRevocation shop/stolen with this spec.
+func revocationWith(spec string) string {
+	return "apiVersion: sallyport.dev/v1alpha1\nkind: TokenRevocation\nmetadata: {name: stolen, namespace: shop}\nspec: " + spec
+}
+
+func TestWebhookOfRevocations(t *testing.T) {
+	const end = `expires: "2026-01-01T00:00:00Z"`
+	w := testWebhook(t, WebhookConfig{Objects: objectsOf(t, corpProvider, policy.Options{OwnNamespace: "sallyport"})})
+	for _, tt := range []struct {
+		name, old, object string
+		causes, warnings  []string
+	}{
+		{"sound", "", revocationWith(`{issuer: "https://id.example.com", entries: [{jti: a, ` + end + `}]}`), nil, nil},
+		{"a misspelt field", "", revocationWith(`{issuer: "https://id.example.com", entries: [{jit: a, ` + end + `}]}`),
+			[]string{`spec.entries[0].jit: `}, nil},
+		{"for another namespace", "", revocationWith(`{issuer: "https://id.example.com", providerNamespace: bank, entries: [{jti: a, ` + end + `}]}`),
+			[]string{`spec.providerNamespace: `}, nil},
+		{"for ever", "", revocationWith(`{issuer: "https://id.example.com", entries: [{jti: a}]}`), []string{`spec.entries[0].expires: `}, nil},
+		{"of nobody's issuer", "", revocationWith(`{issuer: "https://id.example.com/", entries: [{jti: a, ` + end + `}]}`), nil,
+			[]string{"spec.issuer: no provider"}},
+		{"without an end that the provider knows", "", revocationWith(`{issuer: "https://id.example.com", entries: [{sub: a, issuedBefore: "2026-01-01T00:00:00Z"}]}`), nil,
+			[]string{"spec.entries[0].expires: IdentityProvider/shop/corp has no maxTokenAge"}},
+		{"a mistake that it had", revocationWith(`{issuer: "https://id.example.com", entries: [{jti: a}]}`),
+			revocationWith(`{issuer: "https://id.example.com", entries: [{jti: a}, {jti: b, ` + end + `}]}`), nil, []string{"spec.entries[0].expires: "}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			causes, warnings := webhookSaid(t, w.Handle(t.Context(), reviewOf(t, tt.old, tt.object)))
+			wantPrefixes(t, "causes", causes, tt.causes)
+			wantPrefixes(t, "warnings", warnings, tt.warnings)
+		})
+	}
+}

@@ -67,6 +67,7 @@ var refusals = map[policy.Reason]refusal{
 	policy.ReasonInsufficientUserAuthentication: stepUp,
 	policy.ReasonUpstreamValueInvalid:           forbidden,
 	policy.ReasonKeysUnavailable:                unavailable,
+	policy.ReasonRevocationsUnavailable:         unavailable,
 	policy.ReasonIntrospectionUnavailable:       unavailable,
 	policy.ReasonLookupFailed:                   unavailable,
 	policy.ReasonOverloaded:                     unavailable,

@@ -43,7 +43,7 @@ func TestRefusalTable(t *testing.T) {
 	} {
 		want[r] = row{403, codes.PermissionDenied, ""}
 	}
-	for _, r := range []policy.Reason{"KeysUnavailable", "IntrospectionUnavailable", "LookupFailed", "Overloaded", "InternalError"} {
+	for _, r := range []policy.Reason{"KeysUnavailable", "RevocationsUnavailable", "IntrospectionUnavailable", "LookupFailed", "Overloaded", "InternalError"} {
 		want[r] = row{503, codes.Unavailable, ""}
 	}
 	allows := []policy.Reason{"Public", "Anonymous", "Allowed", "Preflight", "DryRun"}

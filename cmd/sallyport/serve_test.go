@@ -40,7 +40,9 @@ func testService(t *testing.T, objects string, args ...string) *service {
 
 func TestMetricsAreDocumented(t *testing.T) {
 	var have []string
-	for _, s := range []*service{testService(t, ""), clusterService(t, "--webhook-address=127.0.0.1:9443")} {
+	for _, s := range []*service{
+		testService(t, "", "--shared-store=unix:///nowhere", "--backchannel-logout-address=127.0.0.1:0"), clusterService(t, "--webhook-address=127.0.0.1:9443"),
+	} {
 		have = append(have, metricNames(s.registry)...)
 	}
 	slices.Sort(have)
@@ -161,9 +163,10 @@ func TestServeFlags(t *testing.T) {
 	var got []string
 	serveCommand().Flags().VisitAll(func(f *pflag.Flag) { got = append(got, f.Name) })
 	want := []string{
-		"admin-address", "allow-loopback-providers", "answer-cache-bytes", "client-address", "client-ca-file", "cluster-domain", "drain-delay", "drain-timeout", "dry-run", "from",
+		"admin-address", "allow-loopback-providers", "answer-cache-bytes",
+		"backchannel-logout-address", "backchannel-logout-tls-cert-file", "backchannel-logout-tls-key-file", "client-address", "client-ca-file", "cluster-domain", "drain-delay", "drain-timeout", "dry-run", "from",
 		"gateway-principals", "grpc-address", "host-grants", "kubeconfig", "leader-election", "log-format", "log-level",
-		"max-in-flight", "namespace", "proof-bytes", "reference-namespaces", "require-scope", "scope-from-principal",
+		"max-in-flight", "namespace", "proof-bytes", "reference-namespaces", "require-scope", "revocations-stale-after", "scope-from-principal",
 		"shared-store", "shared-store-ca-file", "shared-store-password-file", "shared-store-timeout", "state-dir",
 		"tls-cert-file", "tls-key-file", "token-cache-bytes", "trust-domain", "webhook-address", "webhook-cert-dir",
 		"webhook-configuration", "webhook-service", "xff-trusted-hops",

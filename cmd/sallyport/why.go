@@ -42,6 +42,7 @@ func why(r policy.Reason) string {
 		policy.ReasonInsufficientUserAuthentication: "the user must sign in again, or in a stronger way, as stepUp says",
 		policy.ReasonUpstreamValueInvalid:           "a value for an upstream header cannot be written safely",
 		policy.ReasonKeysUnavailable:                "the keys of the provider could not be had",
+		policy.ReasonRevocationsUnavailable:         "whether the token was revoked cannot be told: the shared store was not read, or not for too long",
 		policy.ReasonIntrospectionUnavailable:       "the provider could not be asked about the opaque token",
 		policy.ReasonLookupFailed:                   "what the rule looks up could not be had",
 		policy.ReasonOverloaded:                     "more requests are in flight than the server takes, or Envoy waits no longer for this one",

@@ -100,6 +100,8 @@ const (
 	ReasonUpstreamValueInvalid Reason = "UpstreamValueInvalid"
 	// ReasonKeysUnavailable: the keys of the provider could not be had.
 	ReasonKeysUnavailable Reason = "KeysUnavailable"
+	// ReasonRevocationsUnavailable: whether the token was revoked could not be told.
+	ReasonRevocationsUnavailable Reason = "RevocationsUnavailable"
 	// ReasonIntrospectionUnavailable: the provider could not be asked about an opaque token.
 	ReasonIntrospectionUnavailable Reason = "IntrospectionUnavailable"
 	// ReasonLookupFailed: what the rule looks up could not be had.
@@ -125,7 +127,7 @@ func Reasons() []Reason {
 		ReasonInvalidSubject, ReasonTokenExpired, ReasonTokenNotYetValid, ReasonTokenTooOld, ReasonTokenInactive, ReasonTokenRevoked, ReasonClaimValidationFailed,
 		ReasonInsufficientScope, ReasonInsufficientClaims, ReasonExpressionFailed,
 		ReasonInsufficientUserAuthentication, ReasonUpstreamValueInvalid,
-		ReasonKeysUnavailable, ReasonIntrospectionUnavailable, ReasonLookupFailed, ReasonOverloaded, ReasonInternalError,
+		ReasonKeysUnavailable, ReasonRevocationsUnavailable, ReasonIntrospectionUnavailable, ReasonLookupFailed, ReasonOverloaded, ReasonInternalError,
 	}
 }
 
@@ -153,7 +155,7 @@ func (r Reason) Status() int {
 		return 200
 	case ReasonInvalidRequest, ReasonAmbiguousRequest, ReasonAmbiguousCredential:
 		return 400
-	case ReasonKeysUnavailable, ReasonIntrospectionUnavailable, ReasonLookupFailed, ReasonOverloaded, ReasonInternalError:
+	case ReasonKeysUnavailable, ReasonRevocationsUnavailable, ReasonIntrospectionUnavailable, ReasonLookupFailed, ReasonOverloaded, ReasonInternalError:
 		return 503
 	}
 	return 403
@@ -177,6 +179,7 @@ var tokenReasons = []struct {
 	{token.ErrKeysUnavailable, ReasonKeysUnavailable},
 	{token.ErrInactive, ReasonTokenInactive},
 	{token.ErrRevoked, ReasonTokenRevoked},
+	{token.ErrRevocations, ReasonRevocationsUnavailable},
 	{token.ErrIntrospection, ReasonIntrospectionUnavailable},
 	{token.ErrAmbiguousCredential, ReasonAmbiguousCredential},
 }

@@ -137,9 +137,9 @@ func TestJudge(t *testing.T) {
 		want error
 	}{
 		{"nobody says how fresh it is", func() {}, nil},
-		{"nothing was read yet", func() { s.Fresh(time.Time{}) }, token.ErrLedger},
+		{"nothing was read yet", func() { s.Fresh(time.Time{}) }, token.ErrRevocations},
 		{"it was read", func() { s.Fresh(noon.Add(time.Second)) }, nil},
-		{"too long ago", func() { s.Fresh(noon) }, token.ErrLedger},
+		{"too long ago", func() { s.Fresh(noon) }, token.ErrRevocations},
 		{"revoked, whatever else", func() { s.Put(FromLogout, "a", s.Digest([]token.Revocation{named("j1")}), noon) }, token.ErrRevoked},
 	} {
 		step.do()

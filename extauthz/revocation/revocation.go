@@ -174,7 +174,7 @@ func (s *Set) hash(salt [2]uint64, by token.RevokedBy, value string) [2]uint64 {
 }
 
 // Judge is nil where the token that proved id is not revoked at the time now. The error wraps token.ErrRevoked, or
-// token.ErrLedger where it cannot be told: see Fresh.
+// token.ErrRevocations where it cannot be told: see Fresh.
 func (s *Set) Judge(id *token.Identity, now time.Time) error {
 	if s.Revoked(id, now) {
 		return token.ErrRevoked
@@ -189,7 +189,7 @@ func (s *Set) Judge(id *token.Identity, now time.Time) error {
 }
 
 // errStale says that nobody knows what was revoked lately.
-var errStale = fmt.Errorf("%w: revocations are not known, or have not been read for too long", token.ErrLedger)
+var errStale = fmt.Errorf("%w: they were not read yet, or not for too long", token.ErrRevocations)
 
 // Fresh says that logouts are known up to now, and that this is good until the time until: from then on tokens of providers
 // that tell of logouts are refused. The zero time stands for long ago. A Set of which nobody says so is always fresh.

@@ -35,6 +35,8 @@ var (
 	ErrTooOld = errors.New("token is too old")
 	// ErrRevoked: the token is sound, and was revoked. No function of this package returns it; who holds revocations does.
 	ErrRevoked = errors.New("token was revoked")
+	// ErrRevocations: whether the token was revoked cannot be told; returned as ErrRevoked is.
+	ErrRevocations = errors.New("revocations are not known")
 	// ErrKeysUnavailable: the keys of the provider cannot be had at the moment.
 	ErrKeysUnavailable = errors.New("keys of the provider are not available")
 	// ErrInactive: the provider was asked, and says that the token is none, or no longer.
