@@ -9,6 +9,7 @@ GREMLINS_VERSION := v0.6.0
 KEYCLOAK_VERSION := 26.7.3
 KEYCLOAK_SHA256 := 27a6535553c3cdcd083872ba40629efafb3475e3b758e0c6f691395561dd0f1f
 # As Debian 12 names them; another release may have other names.
+REDIS_PACKAGES := redis-server redis-tools libatomic1 libjemalloc2 liblzf1 libssl3 libsystemd0
 SERVER_PACKAGES := nginx apache2-bin libapr1 libaprutil1 libcrypt1 libdb5.3 libexpat1 libpcre2-8-0 libssl3 libuuid1 zlib1g \
 	tomcat10-common libtomcat10-java libeclipse-jdt-core-java openjdk-17-jre-headless
 
@@ -33,7 +34,7 @@ endef
 
 .DEFAULT_GOAL := help
 
-.PHONY: help build generate verify test bench bench-load bench-envoy fuzz demo demo-up envoy kube keycloak servers image prove mutate clean
+.PHONY: help build generate verify test bench bench-load bench-envoy fuzz demo demo-up envoy kube keycloak servers image redis prove mutate clean
 
 help: ## explain the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-11s %s\n", $$1, $$2 }' Makefile
@@ -56,7 +57,7 @@ verify: bin/.controller-gen-$(CONTROLLER_GEN_VERSION) bin/.golangci-lint-$(GOLAN
 	{ echo 'Generated files are not current: run make generate.'; exit 1; }
 
 test: race = $(find_race)
-test: build $(envoy_ready) bin/.kube-$(KUBE_VERSION) bin/.helm-$(HELM_VERSION) bin/.ko-$(KO_VERSION) bin/.keycloak-$(KEYCLOAK_VERSION) ## run every test, also those with a real Envoy (ENVOY=path takes that one), API server and Keycloak
+test: build $(envoy_ready) bin/.kube-$(KUBE_VERSION) bin/.helm-$(HELM_VERSION) bin/.ko-$(KO_VERSION) bin/.keycloak-$(KEYCLOAK_VERSION) bin/.redis ## run every test, also those with a real Envoy (ENVOY=path takes that one), API server and Keycloak
 	@$(if $(race),echo 'With the race detector.',echo 'Without the race detector: it needs a C compiler.')
 	SALLYPORT_BIN='$(CURDIR)/bin/sallyport' SALLYPORT_ENVOY='$(ENVOY)' SALLYPORT_KUBE_ASSETS='$(GOBIN)' \
 	SALLYPORT_HELM='$(GOBIN)/helm' SALLYPORT_KO='$(GOBIN)/ko' SALLYPORT_SERVERS='$(GOBIN)/servers' SALLYPORT_KEYCLOAK='$(GOBIN)/keycloak' \
@@ -95,10 +96,23 @@ keycloak: bin/.keycloak-$(KEYCLOAK_VERSION) ## install Keycloak into bin/keycloa
 bin/.keycloak-%:
 	.ci/keycloak '$*' '$(KEYCLOAK_SHA256)'
 
-servers: ## unpack nginx, httpd and Tomcat from Debian's packages into bin/servers, for test/paths; needs apt, but not root
-	rm -rf bin/servers && mkdir -p bin/servers
-	cd bin/servers && apt-get download $(SERVER_PACKAGES) && for deb in *.deb; do dpkg-deb -x "$$deb" . && rm "$$deb" || exit 1; done
+# Where nobody has fetched the lists of packages yet, which takes root, they are fetched into bin/apt.
+own_lists = -o Dir::State::Lists='$(CURDIR)/bin/apt/lists' -o Dir::Cache='$(CURDIR)/bin/apt/cache' -o Debug::NoLocking=true
+define unpack
+mkdir -p bin/servers bin/apt/lists/partial bin/apt/cache/archives/partial
+cd bin/servers && { apt-get download $1 || { apt-get $(own_lists) update && apt-get $(own_lists) download $1; }; } && for deb in *.deb; do dpkg-deb -x "$$deb" . && rm "$$deb" || exit 1; done
+endef
+servers: bin/.redis ## unpack nginx, httpd and Tomcat from Debian's packages into bin/servers, for test/paths; needs apt, but not root
+	$(call unpack,$(SERVER_PACKAGES))
 	cd bin/servers && find usr/lib/jvm -type l -lname '/etc/*' | while read -r link; do ln -sf "$$PWD$$(readlink "$$link")" "$$link"; done
+
+# Redis, for the tests of the shared store. Where there is no apt they are skipped, and say so; .ci/run must have it.
+bin/.redis:
+	@if $(MAKE) --no-print-directory redis; then touch $@; else rm -f bin/servers/*.deb; echo 'No Redis: the tests that need it are skipped.'; fi
+
+redis: # unpack Redis into bin/servers
+	$(call unpack,$(REDIS_PACKAGES))
+	LD_LIBRARY_PATH="$$(echo $(CURDIR)/bin/servers/usr/lib/*-linux-gnu)" bin/servers/usr/bin/redis-server --version
 
 bin/.envoy-%:
 	rm -rf bin/venv bin/.envoy-*

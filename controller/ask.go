@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -62,6 +63,8 @@ func (r *Request) facts(s *policy.Snapshot, of *policy.Candidate, trusted []*tok
 	switch {
 	case trusted == nil:
 		return f, nil
+	case r.Sender.Key != nil && !slices.ContainsFunc(trusted, func(p *token.Provider) bool { return p.DPoP != nil }):
+		return f, nil // nobody looks where such a token stands
 	case r.TokenErr != nil || r.Claims == nil:
 		f.Err = r.TokenErr
 		return f, nil
@@ -75,8 +78,12 @@ func (r *Request) facts(s *policy.Snapshot, of *policy.Candidate, trusted []*tok
 		return f, nil
 	}
 	f.Identity, f.Err = token.NewIdentity(p, r.claims(p), r.Now)
-	if f.Err == nil && r.Revocations.Revoked(f.Identity, r.Now) {
+	switch {
+	case f.Err != nil:
+	case r.Revocations.Revoked(f.Identity, r.Now):
 		f.Identity, f.Err = nil, token.ErrRevoked
+	default:
+		f.Err = f.Identity.CheckSender(r.Sender)
 	}
 	for _, l := range of.Lookups(f) {
 		looked := policy.LookedUp{Lookup: l, Err: token.ErrLookup}

@@ -2,6 +2,8 @@ package controller
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -29,6 +31,8 @@ type Request struct {
 	TokenErr error
 	// Issuer whose token it is: the name of a provider, or its issuer; empty for the only one that the rule trusts.
 	Issuer string
+	// Sender is what the request proves of who sent it.
+	Sender token.Sender
 	// Lookups are the answers of lookups, by their names; one that is not here fails.
 	Lookups map[string]token.Claims
 	// Revocations that are in force; nil for none.
@@ -144,6 +148,16 @@ func tokenError(r policy.Reason) error {
 		return token.ErrRevoked
 	case policy.ReasonRevocationsUnavailable:
 		return token.ErrRevocations
+	case policy.ReasonSenderNotProven:
+		return token.ErrSender
+	case policy.ReasonInvalidProof:
+		return token.ErrProof
+	case policy.ReasonProofNonceRequired:
+		return token.ErrNonce
+	case policy.ReasonProofReplayed:
+		return token.ErrReplayed
+	case policy.ReasonProofStoreUnavailable:
+		return token.ErrLedger
 	case policy.ReasonIntrospectionUnavailable:
 		return token.ErrIntrospection
 	}
@@ -172,6 +186,10 @@ func (r *Request) option(line string) (rest string, err error) {
 		r.Destination = value
 	case key == "issuer":
 		r.Issuer = value
+	case key == "certificate":
+		r.Sender.Certificate, err = digest(value)
+	case key == "proof":
+		r.Sender.Key, err = digest(value)
 	case key == "now":
 		r.Now, err = time.Parse(time.RFC3339, value)
 	default:
@@ -231,5 +249,14 @@ func (r *Request) named(key, value string) error {
 		r.Lookups[name] = answer
 		return nil
 	}
-	return errors.New("no such key; there are header.NAME, lookup.NAME, from, principal, destination, scope, context.NAME, issuer and now")
+	return errors.New("no such key; there are header.NAME, lookup.NAME, from, principal, destination, certificate, proof, scope, context.NAME, issuer and now")
+}
+
+// digest is a SHA-256 as tokens write it, in base64url.
+func digest(value string) (*[sha256.Size]byte, error) {
+	b, err := base64.RawURLEncoding.Strict().DecodeString(value)
+	if err != nil || len(b) != sha256.Size {
+		return nil, errors.New("must be a SHA-256 in base64url without padding, 43 characters, as cnf has it")
+	}
+	return (*[sha256.Size]byte)(b), nil
 }

@@ -171,7 +171,7 @@ func TestParseStorySaysWhatIsWrong(t *testing.T) {
 		{"other file", "-- a.json --\n-- checks --\nGET https://a.com/ =>\n", `s.txtar:1: "a.json" is no file of a story; there are *.yaml, checks, options and problems`},
 		{"no URL", "-- checks --\nGET /v1 => allow\n", `s.txtar:2: "/v1" is no URL: write METHOD URL, such as GET https://orders.example.com/v1`},
 		{"claims", "-- checks --\nGET https://a.com/ {a} => allow\n", "s.txtar:2: claims are no JSON object: invalid character 'a' looking for beginning of object key string"},
-		{"key", "-- checks --\nGET https://a.com/ form=1 => allow\n", "s.txtar:2: form: no such key; there are header.NAME, lookup.NAME, from, principal, destination, scope, context.NAME, issuer and now"},
+		{"key", "-- checks --\nGET https://a.com/ form=1 => allow\n", "s.txtar:2: form: no such key; there are header.NAME, lookup.NAME, from, principal, destination, certificate, proof, scope, context.NAME, issuer and now"},
 		{"no key", "-- checks --\nGET https://a.com/ - x => allow\n", `s.txtar:2: "x": expected key=value`},
 		{"address", "-- checks --\nGET https://a.com/ from=x => allow\n", `s.txtar:2: from: ParseAddr("x"): unable to parse IP`},
 		{"reason of a token", "-- checks --\nGET https://a.com/ !NoRule => allow\n", "s.txtar:2: !NoRule: no token is refused for that reason before its claims are read"},

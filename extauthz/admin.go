@@ -18,7 +18,11 @@ func (s *Server) AdminHandler(g prometheus.Gatherer) http.Handler {
 			plainText(w, http.StatusServiceUnavailable, "not ready: "+err.Error())
 			return
 		}
-		plainText(w, http.StatusOK, "ok")
+		text := "ok"
+		if s.cfg.Status != nil {
+			text += "\n" + s.cfg.Status()
+		}
+		plainText(w, http.StatusOK, text)
 	})
 	if g != nil {
 		mux.Handle("GET /metrics", promhttp.HandlerFor(g, promhttp.HandlerOpts{}))

@@ -19,6 +19,8 @@ type answer struct {
 	headers []policy.HeaderValue
 	// remove are headers that the application must not receive. The slice may belong to the snapshot.
 	remove []string
+	// nonce for the client's next proof, where the request is allowed; empty for none.
+	nonce string
 	// status and body are those of a refusal.
 	status int32
 	body   string
@@ -72,6 +74,9 @@ func (e *encoder) response(a *answer, d *policy.Decision, id string) {
 		}
 		for _, name := range a.remove {
 			e.text(5, name)
+		}
+		if a.nonce != "" {
+			e.header(6, &policy.HeaderValue{Name: nonceHeader, Value: a.nonce})
 		}
 	} else {
 		at = e.begin(2)

@@ -15,7 +15,7 @@ import (
 )
 
 // usualRequest is some 2 KB of CheckRequest, with a warm token and fifteen headers.
-func usualRequest(b *testing.B, w *world) *authv3.CheckRequest {
+func usualRequest(b testing.TB, w *world) *authv3.CheckRequest {
 	b.Helper()
 	now := w.cfg.Now().Unix()
 	tok := mint(b, jwt.MapClaims{"scope": "orders.read audit", "iat": now - 60, "exp": now + 3600, "pad": strings.Repeat("x", 480)})

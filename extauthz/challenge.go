@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/sallyport/sallyport/extauthz/policy"
+	"github.com/sallyport/sallyport/extauthz/token"
 )
 
 // challenge is the value of WWW-Authenticate; ok is false where there is none. A status that a policy changed gets
@@ -23,27 +24,50 @@ func (c *check) challenge(row refusal, status int32, look *policy.Refusal) (valu
 		case policy.ReasonInsufficientUserAuthentication:
 			p.stepUp = c.decision.StepUp
 		}
-		return p.bearer(), true
+		return c.challenges(&p), true
 	case status == http.StatusUnauthorized:
-		return p.bearer(), true
+		return c.challenges(&p), true
 	}
 	return "", false
 }
+
+// challenges writes one for each scheme that the rule's providers take, with the error in the one that was tried (RFC 9449
+// §7.2); of a request that tried several, in both. A client that shows proofs is told of no scheme without them.
+func (c *check) challenges(p *params) string {
+	p.algorithms = proofAlgorithms(c.trusted)
+	if p.algorithms == 0 {
+		return p.write("Bearer")
+	}
+	other := *p
+	other.oauth, other.scopes, other.stepUp = "", nil, nil
+	switch {
+	case c.sending.withProof:
+		return p.write(dpop)
+	case c.decision.Reason == policy.ReasonAmbiguousCredential:
+		other.oauth = p.oauth
+	}
+	return p.write("Bearer") + ", " + other.write(dpop)
+}
+
+// dpop is the scheme of RFC 9449 §7.1.
+const dpop = "DPoP"
 
 // params are those of a challenge; what is empty is left out.
 type params struct {
 	realm, oauth string
 	scopes       []string
 	stepUp       *policy.StepUp
+	// algorithms of proofs, for DPoP (RFC 9449 §7.1).
+	algorithms token.Algorithms
 	// resourceMetadata is a URL (RFC 9728 §5.1).
 	resourceMetadata string
 }
 
-// bearer writes the challenge of RFC 6750 §3 and RFC 9470 §3. What cannot be written as the RFCs have it is left out: half
+// write writes the challenge of a scheme, as RFC 6750 §3, RFC 9449 §7.1 and RFC 9470 §3 have it. What cannot be written as the RFCs have it is left out: half
 // of it would say something else.
-func (p *params) bearer() string {
+func (p *params) write(scheme string) string {
 	var b strings.Builder
-	b.WriteString("Bearer")
+	b.WriteString(scheme)
 	sep := " "
 	param := func(name, value string) {
 		b.WriteString(sep)
@@ -68,6 +92,9 @@ func (p *params) bearer() string {
 	}
 	if p.resourceMetadata != "" && isPrintable(p.resourceMetadata) {
 		param("resource_metadata=", p.resourceMetadata)
+	}
+	if scheme == dpop {
+		param("algs=", strings.ReplaceAll(p.algorithms.String(), ", ", " "))
 	}
 	return b.String()
 }

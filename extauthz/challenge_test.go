@@ -70,7 +70,7 @@ func TestBearer(t *testing.T) {
 		{"an empty scope", "", "insufficient_scope", []string{""}, `Bearer error="insufficient_scope"`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := (&params{realm: tt.realm, oauth: tt.oauth, scopes: tt.scopes}).bearer(); got != tt.want {
+			if got := (&params{realm: tt.realm, oauth: tt.oauth, scopes: tt.scopes}).write("Bearer"); got != tt.want {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}
 		})
@@ -95,7 +95,7 @@ func FuzzChallenge(f *testing.F) {
 		if valid {
 			want["scope"] = scope
 		}
-		got := (&params{realm: realm, oauth: "insufficient_scope", scopes: scopes, resourceMetadata: realm}).bearer()
+		got := (&params{realm: realm, oauth: "insufficient_scope", scopes: scopes, resourceMetadata: realm}).write("Bearer")
 		if strings.ContainsAny(got, "\r\n\x00") {
 			t.Fatalf("%q would break the header", got)
 		}

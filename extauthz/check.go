@@ -32,6 +32,9 @@ type check struct {
 	// trusted are the providers whose tokens were looked for; nil where none was.
 	trusted  []*token.Provider
 	decision policy.Decision
+	sending  sending
+	// nonce that the client is told for its next proof; empty for none.
+	nonce string
 
 	request policy.Request // room for req
 	headers []policy.HeaderValue
@@ -59,6 +62,7 @@ func (c *check) release() {
 func (c *check) forget() {
 	c.reading.forget()
 	c.id, c.start, c.req, c.trusted, c.decision = "", time.Time{}, nil, nil, policy.Decision{}
+	c.sending, c.nonce = sending{}, ""
 	c.request = policy.Request{}
 	c.headers = emptied(c.headers)
 }
@@ -132,6 +136,7 @@ func (s *Server) answer(ctx context.Context, c *check) (out mem.Buffer, err erro
 	} else {
 		s.decide(ctx, snap, c)
 	}
+	c.nonce = s.nonce(c)
 	out = c.written()
 	s.metrics.observe(&c.decision, s.cfg.Now().Sub(c.start))
 	s.log.decided(c)
@@ -229,6 +234,7 @@ func (s *Server) facts(ctx context.Context, c *check, of *policy.Candidate, trus
 		return f
 	}
 	cred, err := token.Extract(c.req, trusted)
+	c.sending.withProof = c.sending.withProof || !tryOut && cred.Source.WantsProof()
 	if err != nil || cred.Raw == "" {
 		f.Err = err
 		return f
@@ -245,6 +251,9 @@ func (s *Server) facts(ctx context.Context, c *check, of *policy.Candidate, trus
 		if err := s.cfg.Revocations.Judge(f.Identity, f.Now); err != nil {
 			f.Identity, f.Err = nil, err
 		}
+	}
+	if f.Identity != nil {
+		s.proveSender(ctx, c, &f, cred, tryOut)
 	}
 	if f.Identity != nil {
 		s.lookUp(ctx, &f, of, cred.Raw, tryOut)

@@ -8,6 +8,9 @@ import (
 	"github.com/sallyport/sallyport/extauthz/policy"
 )
 
+// nonceHeader tells a client the nonce of its next proof (RFC 9449 §8.1).
+const nonceHeader = "dpop-nonce"
+
 // denied is the answer that the client receives. It names no policy, and where the status was changed, to hide that
 // something exists, nothing else tells.
 func (c *check) denied(a *answer) {
@@ -27,6 +30,9 @@ func (c *check) denied(a *answer) {
 	a.headers = append(a.headers, look.Headers...)
 	a.own(DecisionIDHeader, c.id)
 	a.byDefault("cache-control", "no-store")
+	if c.nonce != "" {
+		a.own(nonceHeader, c.nonce)
+	}
 	if r := look.Redirect; r != nil && c.redirected(r) {
 		if !isRedirect(a.status) {
 			a.status = http.StatusFound

@@ -14,6 +14,7 @@ package extauthz
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -64,12 +65,18 @@ type Config struct {
 	Looker Looker
 	// Revocations of tokens; nil: none is revoked.
 	Revocations Revocations
+	// Proofs remember which proofs of possession were used; nil refuses tokens that are shown with one.
+	Proofs Proofs
+	// Nonces for proofs of possession; nil for those of a key that only this server has.
+	Nonces *token.Nonces
 	// CacheStats of the verifier, for the metrics; nil leaves these out.
 	CacheStats func() (entries int, bytes int64, hits, misses uint64)
 	// Decryptions of the verifier, for the metrics; nil leaves these out.
 	Decryptions func() token.Decryptions
 	// Ready says what is still missing; nil for nothing beside the snapshot.
 	Ready func() error
+	// Status is a line for operators, which /readyz shows; nil for none.
+	Status func() string
 	// Now is the clock; nil for time.Now.
 	Now func() time.Time
 	// Log of decisions and faults; the zero Logger drops them.
@@ -83,6 +90,12 @@ type Config struct {
 	ClientAddress policy.ClientAddress
 	// XFFTrustedHops are the proxies in front of Envoy that append to X-Forwarded-For; for ClientAddressXFF.
 	XFFTrustedHops int
+	// ClientCertificate says where the client certificate is read that a token may be bound to; empty for CertificatePeer.
+	ClientCertificate CertificateSource
+	// XFCCTrustedHops are the proxies in front of Envoy that append to X-Forwarded-Client-Cert; for CertificateXFCC.
+	XFCCTrustedHops int
+	// PublicScheme is https or http where clients use that one and Envoy cannot know it; empty to take Envoy's word.
+	PublicScheme string
 	// RequireScope refuses proxies that state no scope.
 	RequireScope bool
 	// ScopeFromPrincipal takes the namespace of destination.principal for the scope where none is stated.
@@ -128,6 +141,17 @@ func (c *Config) complete() error {
 	if c.XFFTrustedHops < 0 || c.XFFTrustedHops > 0 && c.ClientAddress != policy.ClientAddressXFF {
 		errs = append(errs, fmt.Errorf("%d trusted hops of X-Forwarded-For: must be 0 or more, and go with the client address xff", c.XFFTrustedHops))
 	}
+	switch c.ClientCertificate {
+	case "", CertificatePeer, CertificateXFCC:
+	default:
+		errs = append(errs, fmt.Errorf("client certificate %q: must be peer or xfcc", c.ClientCertificate))
+	}
+	if c.PublicScheme != "" && c.PublicScheme != "https" && c.PublicScheme != "http" {
+		errs = append(errs, fmt.Errorf("public scheme %q: must be https or http", c.PublicScheme))
+	}
+	if c.XFCCTrustedHops < 0 || c.XFCCTrustedHops > 0 && c.ClientCertificate != CertificateXFCC {
+		errs = append(errs, fmt.Errorf("%d trusted hops of X-Forwarded-Client-Cert: must be 0 or more, and go with the client certificate xfcc", c.XFCCTrustedHops))
+	}
 	for _, p := range c.GatewayPrincipals {
 		if !policy.MatchPrincipal(p, strings.ReplaceAll(p, "*", "x")) {
 			errs = append(errs, fmt.Errorf("principal of gateways %q: must be a URI such as spiffe://cluster.local/ns/infra/sa/*, in whose path * is one whole segment", p))
@@ -135,6 +159,11 @@ func (c *Config) complete() error {
 	}
 	if c.MaxInFlight < 0 || c.MaxMessageBytes < 0 || c.RefusalsPerSecond < 0 || c.DrainDelay < 0 || c.DrainTimeout < 0 {
 		errs = append(errs, errors.New("a bound is below zero"))
+	}
+	if c.Nonces == nil {
+		key := make([]byte, 32)
+		_, _ = rand.Read(key) // never fails
+		c.Nonces, _ = token.NewNonces(key)
 	}
 	c.fill()
 	return errors.Join(errs...)

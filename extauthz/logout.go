@@ -36,9 +36,10 @@ const (
 	logoutsInFlight = 64
 	// logoutsPerSecond and logoutBurst bound the logout tokens of one path that are verified.
 	logoutsPerSecond, logoutBurst = 500, 1000
-	// MaxLogouts and MaxNamespaceLogouts bound the revocations that hold at a time: of an issuer everywhere, and of one of a
-	// namespace, whose keys a tenant may have made.
-	MaxLogouts, MaxNamespaceLogouts = 1_000_000, 20_000
+	// MaxLogouts bounds the revocations of an issuer that hold at a time.
+	MaxLogouts = 1_000_000
+	// MaxNamespaceLogouts bounds those of an issuer in one namespace, whose keys a tenant may have made.
+	MaxNamespaceLogouts = 20_000
 )
 
 // LogoutConfig is what a Logout needs. Snapshot, Verify, Keep and Count are required.
@@ -234,7 +235,7 @@ func (l *Logout) providers(namespace string) (out []*token.Provider) {
 // verify tries the providers, of which several may have one issuer, until one has sent the token. The error is that of the
 // one which got furthest: one that knows the issuer.
 func (l *Logout) verify(ctx context.Context, raw string, providers []*token.Provider) (*token.LogoutToken, error) {
-	err, tried := error(token.ErrUntrustedIssuer), 0
+	err, tried := token.ErrUntrustedIssuer, 0
 	for _, p := range providers {
 		t, e := l.cfg.Verify(ctx, raw, p)
 		switch {

@@ -14,7 +14,7 @@ const DecisionIDHeader = "x-sallyport-decision-id"
 type refusal struct {
 	// code of gRPC, in the CheckResponse; Envoy derives that of a gRPC caller from the status.
 	code codes.Code
-	// oauth is the error code of the challenge (RFC 6750 §3.1, RFC 9470 §3), "" for a challenge without one.
+	// oauth is the error code of the challenge (RFC 6750 §3.1, RFC 9449 §7.1, RFC 9470 §3), "" for a challenge without one.
 	oauth string
 	// challenge: the answer has WWW-Authenticate.
 	challenge bool
@@ -27,6 +27,8 @@ var (
 	invalidToken = refusal{codes.Unauthenticated, "invalid_token", true}
 	insufficient = refusal{codes.PermissionDenied, "insufficient_scope", true}
 	stepUp       = refusal{codes.Unauthenticated, "insufficient_user_authentication", true}
+	invalidProof = refusal{codes.Unauthenticated, "invalid_dpop_proof", true}
+	useNonce     = refusal{codes.Unauthenticated, "use_dpop_nonce", true}
 	// served is no refusal to the client, but Envoy sends an answer of ours only where the code is not OK.
 	served      = refusal{codes.PermissionDenied, "", false}
 	forbidden   = refusal{codes.PermissionDenied, "", false}
@@ -60,6 +62,10 @@ var refusals = map[policy.Reason]refusal{
 	policy.ReasonTokenTooOld:                    invalidToken,
 	policy.ReasonTokenInactive:                  invalidToken,
 	policy.ReasonTokenRevoked:                   invalidToken,
+	policy.ReasonSenderNotProven:                invalidToken,
+	policy.ReasonInvalidProof:                   invalidProof,
+	policy.ReasonProofNonceRequired:             useNonce,
+	policy.ReasonProofReplayed:                  invalidProof,
 	policy.ReasonClaimValidationFailed:          invalidToken,
 	policy.ReasonInsufficientScope:              insufficient,
 	policy.ReasonInsufficientClaims:             insufficient,
@@ -69,6 +75,7 @@ var refusals = map[policy.Reason]refusal{
 	policy.ReasonKeysUnavailable:                unavailable,
 	policy.ReasonRevocationsUnavailable:         unavailable,
 	policy.ReasonIntrospectionUnavailable:       unavailable,
+	policy.ReasonProofStoreUnavailable:          unavailable,
 	policy.ReasonLookupFailed:                   unavailable,
 	policy.ReasonOverloaded:                     unavailable,
 	policy.ReasonInternalError:                  unavailable,
@@ -98,6 +105,7 @@ func (c *check) answered() answer {
 func (c *check) ok(a *answer) {
 	d := &c.decision
 	a.headers = append(a.headers, d.Set...)
+	a.nonce = c.nonce
 	a.remove = d.Remove
 	if c.req != nil && len(d.RemoveToken) > 0 {
 		removeTokens(a, c.req, d)

@@ -29,10 +29,15 @@ func TestRefusalTable(t *testing.T) {
 	for _, r := range []policy.Reason{
 		"MalformedToken", "UntrustedIssuer", "AlgorithmNotAllowed", "UnknownKey", "InvalidSignature", "InvalidTokenType",
 		"InvalidAudience", "InvalidSubject", "TokenExpired", "TokenNotYetValid", "TokenTooOld", "TokenInactive",
-		"TokenRevoked", "ClaimValidationFailed",
+		"TokenRevoked", "SenderNotProven", "ClaimValidationFailed",
 	} {
 		want[r] = row{401, codes.Unauthenticated, `Bearer error="invalid_token"`}
 	}
+	// With a proof, which these have, it is DPoP: TestTokensBoundToAKey.
+	for _, r := range []policy.Reason{"InvalidProof", "ProofReplayed"} {
+		want[r] = row{401, codes.Unauthenticated, `Bearer error="invalid_dpop_proof"`}
+	}
+	want["ProofNonceRequired"] = row{401, codes.Unauthenticated, `Bearer error="use_dpop_nonce"`}
 	want["InsufficientUserAuthentication"] = row{401, codes.Unauthenticated, `Bearer error="insufficient_user_authentication"`}
 	want["InsufficientScope"] = row{403, codes.PermissionDenied, `Bearer error="insufficient_scope", scope="a b"`}
 	for _, r := range []policy.Reason{"InsufficientClaims", "ExpressionFailed"} {
@@ -43,7 +48,7 @@ func TestRefusalTable(t *testing.T) {
 	} {
 		want[r] = row{403, codes.PermissionDenied, ""}
 	}
-	for _, r := range []policy.Reason{"KeysUnavailable", "RevocationsUnavailable", "IntrospectionUnavailable", "LookupFailed", "Overloaded", "InternalError"} {
+	for _, r := range []policy.Reason{"KeysUnavailable", "RevocationsUnavailable", "IntrospectionUnavailable", "ProofStoreUnavailable", "LookupFailed", "Overloaded", "InternalError"} {
 		want[r] = row{503, codes.Unavailable, ""}
 	}
 	allows := []policy.Reason{"Public", "Anonymous", "Allowed", "Preflight", "DryRun"}

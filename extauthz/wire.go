@@ -88,6 +88,37 @@ func (m *message) attributes(in *cursor) {
 	in.bad = in.bad || c.bad
 }
 
+// peerCertificate reads the certificate of the source of a CheckRequest, and nothing else: few Checks ask for it, and for
+// those it is read when they do. It is empty where there is none, or where its text is no UTF-8. The bytes are those of a
+// CheckRequest that was read.
+func peerCertificate(data []byte) string {
+	var out string
+	request := cursor{rest: data}
+	for request.next() {
+		if !request.is(1) {
+			continue
+		}
+		attributes := request.inner()
+		for attributes.next() {
+			if !attributes.is(1) {
+				continue
+			}
+			source := attributes.inner()
+			for source.next() {
+				if source.is(5) {
+					out = source.text()
+				}
+			}
+			attributes.bad = attributes.bad || source.bad
+		}
+		request.bad = request.bad || attributes.bad
+	}
+	if request.bad {
+		return ""
+	}
+	return out
+}
+
 // peerOf reads one end of the connection; address is nil where nobody asks for it.
 func (m *message) peerOf(in *cursor, principal, address *string) {
 	c := in.inner()

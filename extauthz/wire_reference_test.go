@@ -93,7 +93,8 @@ func narrow(t testing.TB) protoreflect.MessageDescriptor {
 
 // FuzzWire holds the reading of a CheckRequest against the library for protobuf. Its laws: bytes that the library cannot
 // decode, as far as they are read, are an error, and no others are; and what is read is what the generated code reads.
-// More than maxRawFields header fields are an error of our own.
+// More than maxRawFields header fields are an error of our own. The certificate of the source, which is read apart, is that
+// of the generated code too, or none.
 func FuzzWire(f *testing.F) {
 	seeds := wireSeeds(f, "token")
 	for _, name := range slices.Sorted(maps.Keys(seeds)) {
@@ -106,6 +107,7 @@ func FuzzWire(f *testing.F) {
 	m := new(message) // used again, as in the server
 	f.Fuzz(func(t *testing.T, data []byte) {
 		got := m.read(data)
+		certificate := peerCertificate(data)
 		if len(m.raw)+len(m.headers) > maxRawFields {
 			t.Fatalf("%d header fields", len(m.raw)+len(m.headers))
 		}
@@ -122,6 +124,9 @@ func FuzzWire(f *testing.F) {
 		in := new(authv3.CheckRequest)
 		if proto.Unmarshal(data, in) != nil {
 			return // something that is not read
+		}
+		if want := in.GetAttributes().GetSource().GetCertificate(); certificate != want {
+			t.Errorf("the generated code reads the certificate %q, we %q", want, certificate)
 		}
 		if d := cmp.Diff(asGenerated(in).inOrder(), m.inOrder(), cmp.AllowUnexported(message{}, rawField{})); d != "" {
 			t.Errorf("the generated code reads -, we read +:\n%s", d)
@@ -154,7 +159,9 @@ func oddSeeds() [][]byte {
 		source(field(field(text(2, "10.0.0.1"), 1), 1)), source(join(field(field(text(2, "10.0.0.1"), 1), 1), field(field(text(1, "/pipe"), 2), 1))),
 		source(join(field(field(text(1, "/pipe"), 2), 1), field(field(text(2, "10.0.0.1"), 1), 1))),
 		source(field(join(field(text(2, "10.0.0.1"), 1), field(text(2, ""), 1), field(nil, 3)), 1)),
-		source(join(text(4, "spiffe://a"), text(5, "\xff"))), field(text(4, "spiffe://b"), 2, 1),
+		source(join(text(4, "spiffe://a"), text(5, "\xff"))), source(text(5, "one")), source(join(text(5, "one"), text(5, "two"))),
+		join(source(text(5, "one")), source(text(4, "spiffe://a"))), field(text(5, "of the destination"), 2, 1),
+		field(join(field(text(5, "one"), 1), field(nil, 1)), 1), field(text(4, "spiffe://b"), 2, 1),
 		field(field(join(text(1, "sallyport-scope"), text(2, "namespace/a")), 10), 1),
 		{0x08}, {0x0a, 0x05, 0x01}, {0x0b}, {0x0b, 0x0c}, {0x0c}, {0x00, 0x00}, {0xff, 0xff, 0xff, 0xff, 0xff, 0x01}, {0x0e, 0x00}, {0x82, 0x00, 0x00},
 		protowire.AppendVarint(nil, uint64(protowire.MaxValidNumber+1)<<3),

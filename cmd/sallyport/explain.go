@@ -24,7 +24,7 @@ func explainCommand() *cobra.Command {
 		Use: "explain --from DIR METHOD URL [key=value…]", Short: "Say what becomes of one request, and why", Args: atLeast(2, "a method and a URL"),
 		Long: "Explain takes one request through the policies of a folder. The keys are those of stories: header.NAME,\n" +
 			"lookup.NAME, from,\n" +
-			"principal, scope, context.NAME, issuer and now. Nothing is fetched or signed: --claims says what the token holds.",
+			"principal, certificate, proof, scope, context.NAME, issuer and now. Nothing is fetched or signed: --claims says what the token holds.",
 		Example: `  sallyport explain --from policies GET https://orders.example.com/v1/orders --claims '{"scope":"orders.read"}'`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			options, err := flags.options()

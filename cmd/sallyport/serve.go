@@ -46,6 +46,9 @@ type serveFlags struct {
 	logLevel, logFormat       string
 	drainDelay, drainTimeout  time.Duration
 	xffTrustedHops            int
+	clientCertificate         string
+	xfccTrustedHops           int
+	publicScheme              string
 	gatewayPrincipals         []string
 	requireScope              bool
 	scopeFromPrincipal        bool
@@ -76,6 +79,9 @@ func (s *serveFlags) register(f *pflag.FlagSet) {
 	f.DurationVar(&s.drainDelay, "drain-delay", 3*time.Second, "how long after SIGTERM new connections are still served, while Envoy and load balancers learn that this server is leaving")
 	f.DurationVar(&s.drainTimeout, "drain-timeout", extauthz.DefaultDrainTimeout, "how long requests in flight may take to end after SIGTERM")
 	f.IntVar(&s.xffTrustedHops, "xff-trusted-hops", 0, "proxies in front of Envoy that append to X-Forwarded-For; with --client-address=xff")
+	f.StringVar(&s.clientCertificate, "client-certificate", string(extauthz.CertificatePeer), "which certificate tokens may be bound to: peer, that of the connection to Envoy, or xfcc, one of X-Forwarded-Client-Cert")
+	f.IntVar(&s.xfccTrustedHops, "xfcc-trusted-hops", 0, "proxies in front of Envoy that append to X-Forwarded-Client-Cert; with --client-certificate=xfcc")
+	f.StringVar(&s.publicScheme, "public-scheme", "", "https or http: the one that clients use, for DPoP proofs, where Envoy cannot know it; by default what Envoy says of each request")
 	f.StringSliceVar(&s.gatewayPrincipals, "gateway-principals", nil, "destination principals of proxies that route by Host, with --scope-from-principal; * is one segment")
 	f.BoolVar(&s.requireScope, "require-scope", false, "refuse requests of proxies that state no scope")
 	f.BoolVar(&s.scopeFromPrincipal, "scope-from-principal", false, "take the namespace of a proxy's SPIFFE principal for the scope where it states none; on in a cluster unless set to false")
@@ -195,8 +201,10 @@ func (s *service) newServer(options policy.Options, snapshot *atomic.Pointer[pol
 	config := extauthz.Config{
 		Snapshot: snapshot, Verifier: verifier, Introspector: s.questions.introspector, Looker: s.questions.looker,
 		Revocations: s.revocations.set, Ready: s.revocations.ready,
+		Proofs: s.store.proofs, Nonces: s.store.nonces, PublicScheme: s.flags.publicScheme, Status: s.store.status,
 		CacheStats: verifier.CacheStats, Decryptions: verifier.Decryptions, Log: s.log, Registerer: s.registry,
 		ClientAddress: options.ClientAddress, XFFTrustedHops: s.flags.xffTrustedHops,
+		ClientCertificate: extauthz.CertificateSource(s.flags.clientCertificate), XFCCTrustedHops: s.flags.xfccTrustedHops,
 		RequireScope: s.flags.requireScope, ScopeFromPrincipal: s.flags.scopeFromPrincipal,
 		TrustDomain: options.TrustDomain, GatewayPrincipals: s.flags.gatewayPrincipals,
 		MaxInFlight: s.flags.maxInFlight, DrainDelay: s.flags.drainDelay, DrainTimeout: s.flags.drainTimeout,

@@ -164,12 +164,12 @@ func TestServeFlags(t *testing.T) {
 	serveCommand().Flags().VisitAll(func(f *pflag.Flag) { got = append(got, f.Name) })
 	want := []string{
 		"admin-address", "allow-loopback-providers", "answer-cache-bytes",
-		"backchannel-logout-address", "backchannel-logout-tls-cert-file", "backchannel-logout-tls-key-file", "client-address", "client-ca-file", "cluster-domain", "drain-delay", "drain-timeout", "dry-run", "from",
+		"backchannel-logout-address", "backchannel-logout-tls-cert-file", "backchannel-logout-tls-key-file", "client-address", "client-ca-file", "client-certificate", "cluster-domain", "dpop-nonce-key-file", "drain-delay", "drain-timeout", "dry-run", "from",
 		"gateway-principals", "grpc-address", "host-grants", "kubeconfig", "leader-election", "log-format", "log-level",
-		"max-in-flight", "namespace", "proof-bytes", "reference-namespaces", "require-scope", "revocations-stale-after", "scope-from-principal",
+		"max-in-flight", "namespace", "proof-bytes", "public-scheme", "reference-namespaces", "require-scope", "revocations-stale-after", "scope-from-principal",
 		"shared-store", "shared-store-ca-file", "shared-store-password-file", "shared-store-timeout", "state-dir",
 		"tls-cert-file", "tls-key-file", "token-cache-bytes", "trust-domain", "webhook-address", "webhook-cert-dir",
-		"webhook-configuration", "webhook-service", "xff-trusted-hops",
+		"webhook-configuration", "webhook-service", "xfcc-trusted-hops", "xff-trusted-hops",
 	}
 	slices.Sort(got)
 	if diff := cmp.Diff(want, got); diff != "" {

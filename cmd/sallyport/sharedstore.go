@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -12,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/sallyport/sallyport/extauthz/ledger"
+	"github.com/sallyport/sallyport/extauthz/token"
 )
 
 // storeWait is how long the start waits for the shared store to be tried once.
@@ -25,6 +27,7 @@ type storeFlags struct {
 	sharedStore, passwordFile, caFile string
 	timeout                           time.Duration
 	proofBytes                        int64
+	nonceKeyFile                      string
 }
 
 func (s *storeFlags) register(f *pflag.FlagSet) {
@@ -32,6 +35,7 @@ func (s *storeFlags) register(f *pflag.FlagSet) {
 	f.StringVar(&s.passwordFile, "shared-store-password-file", "", "file with the password of the shared store; read anew for each connection")
 	f.StringVar(&s.caFile, "shared-store-ca-file", "", "authorities, one of which must have issued the certificate of the shared store, in PEM; the system's by default")
 	f.DurationVar(&s.timeout, "shared-store-timeout", ledger.DefaultTimeout, "how long a request waits for the shared store; keep it under Envoy's timeout")
+	f.StringVar(&s.nonceKeyFile, "dpop-nonce-key-file", "", "file of at least 32 bytes that nobody can guess, the same for all replicas, from which nonces for DPoP proofs are made; without it each process has a key of its own")
 	f.Int64Var(&s.proofBytes, "proof-bytes", ledger.DefaultProofBytes, "memory for used DPoP proofs where there is no shared store; when it is full, proofs are refused")
 }
 
@@ -39,11 +43,21 @@ func (s *storeFlags) register(f *pflag.FlagSet) {
 type store struct {
 	shared *ledger.Shared // nil: each process remembers for itself
 	proofs ledger.Proofs
+	nonces *token.Nonces // nil: of a key of this process
 	log    logr.Logger
 }
 
 func newStore(flags *storeFlags, log logr.Logger, reg prometheus.Registerer) (*store, error) {
 	s := &store{log: log}
+	if name := flags.nonceKeyFile; name != "" {
+		key, err := os.ReadFile(name)
+		if err == nil {
+			s.nonces, err = token.NewNonces(key)
+		}
+		if err != nil {
+			return nil, usageError{fmt.Errorf("--dpop-nonce-key-file: %w", err)}
+		}
+	}
 	m := newStoreMetrics()
 	stats := func() (int, int64) { return 0, 0 }
 	if flags.sharedStore == "" {
@@ -56,6 +70,7 @@ func newStore(flags *storeFlags, log logr.Logger, reg prometheus.Registerer) (*s
 		}
 		s.proofs, stats = memory, memory.Stats
 		m.kind.WithLabelValues("Memory").Set(1)
+		log.Info("Used proofs are remembered in this process", "bytes", flags.proofBytes)
 	} else {
 		var err error
 		s.shared, err = ledger.Open(ledger.Config{
@@ -67,6 +82,7 @@ func newStore(flags *storeFlags, log logr.Logger, reg prometheus.Registerer) (*s
 		}
 		s.proofs = ledger.NewSharedProofs(s.shared, nil)
 		m.kind.WithLabelValues("Shared").Set(1)
+		log.Info("Used proofs are remembered in the shared store", "address", s.shared.Address())
 	}
 	for _, c := range m.collectors(stats) {
 		if err := reg.Register(c); err != nil {

@@ -28,7 +28,6 @@ type follower struct {
 	known []string
 	until time.Time
 	log   []string
-	now   func() time.Time
 }
 
 func follow(t *testing.T, url string) *follower {

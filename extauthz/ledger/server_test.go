@@ -30,7 +30,7 @@ func startServer(t *testing.T, dir string, config ...string) *server {
 	root := os.Getenv("SALLYPORT_SERVERS")
 	program := filepath.Join(root, "usr/bin/redis-server")
 	if _, err := os.Stat(program); root == "" || err != nil {
-		t.Skip("SALLYPORT_SERVERS has no usr/bin/redis-server: make servers unpacks it")
+		t.Skip("SALLYPORT_SERVERS has no usr/bin/redis-server: make redis unpacks it")
 	}
 	file := filepath.Join(dir, "redis.conf")
 	lines := append([]string{"save \"\"", "appendonly no", "daemonize no", "dir " + dir}, config...)

@@ -179,6 +179,9 @@ func (s *Shared) probe(ctx context.Context, client valkey.Client) {
 	err := client.Do(ctx, client.B().Set().Key(prefix+"probe").Value("1").Px(probeTimeout).Build()).Error()
 	if err == nil {
 		s.failures.Store(0)
+		if !s.up.Load() {
+			s.warn(ctx, client)
+		}
 		s.set(true)
 		return
 	}
@@ -187,6 +190,21 @@ func (s *Shared) probe(ctx context.Context, client valkey.Client) {
 	}
 	s.failures.Add(1)
 	s.set(false)
+}
+
+// warn looks whether a server forgets what it was told when its memory is full. One that does not say is not asked again:
+// the right to ask is not needed for anything else.
+func (s *Shared) warn(ctx context.Context, client valkey.Client) {
+	answer, err := client.Do(ctx, client.B().Info().Section("memory").Build()).ToString()
+	if err != nil {
+		return
+	}
+	for line := range strings.Lines(answer) {
+		if policy, ok := strings.CutPrefix(strings.TrimSpace(line), "maxmemory_policy:"); ok && policy != "noeviction" {
+			s.cfg.Log.Error(nil, "The shared store forgets keys when its memory is full, and a used proof could be shown again; set maxmemory-policy noeviction",
+				"address", s.Address(), "maxmemoryPolicy", policy)
+		}
+	}
 }
 
 // set notes whether the store answers.

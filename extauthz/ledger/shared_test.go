@@ -272,6 +272,19 @@ func TestTLSAndAUserOfItsOwn(t *testing.T) {
 	}
 }
 
+func TestAServerThatForgetsIsToldOf(t *testing.T) {
+	for policy, warns := range map[string]bool{"noeviction": false, "volatile-ttl": true, "allkeys-lru": true} {
+		dir := t.TempDir()
+		socket := filepath.Join(dir, "s")
+		startServer(t, dir, "port 0", "unixsocket "+socket, "maxmemory-policy "+policy)
+		o := open(t, Config{URL: "unix://" + socket})
+		o.await(t, true)
+		if _, log := o.said(); strings.Contains(log, policy) != warns {
+			t.Errorf("%s: the log says %s", policy, log)
+		}
+	}
+}
+
 func TestWhoeverGivesUpOpensNoCircuit(t *testing.T) {
 	dir := t.TempDir()
 	socket := filepath.Join(dir, "s")

@@ -134,7 +134,7 @@ func (l *Landing) judgeToken(c *Candidate, f Facts) outcome {
 	case looking == nil:
 		return outcome{allow: true, reason: ReasonPublic, rule: c.hits[0].rule}
 	case f.Err != nil:
-		return outcome{reason: tokenReason(f.Err), rule: looking}
+		return outcome{reason: tokenReason(f.Err), rule: looking, message: senderMessage(f.Err)}
 	case f.Identity == nil && needing != nil:
 		return outcome{reason: ReasonMissingToken, rule: needing}
 	case f.Identity == nil:

@@ -150,7 +150,8 @@ func (p *joined) stands(dir *directory) bool {
 	return !slices.ContainsFunc(p.reads, func(r keyRead) bool { return !dir.refs.same(r) })
 }
 
-// sourcesOf are the places where a token of any of these providers may stand; nil ones have none.
+// sourcesOf are the places where a token of any of these providers may stand, and the proof that it is shown with; nil ones
+// have none.
 func sourcesOf(providers []*trusted) (out []token.Source) {
 	for _, t := range providers {
 		if t == nil {
@@ -160,6 +161,9 @@ func sourcesOf(providers []*trusted) (out []token.Source) {
 			if !slices.Contains(out, s) {
 				out = append(out, s)
 			}
+		}
+		if proof := (token.Source{Header: token.ProofHeader}); t.token.DPoP != nil && !slices.Contains(out, proof) {
+			out = append(out, proof)
 		}
 	}
 	return out

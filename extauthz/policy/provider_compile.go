@@ -62,6 +62,7 @@ func compileProvider(s *providerSource, undecoded []UndecodedField, refs *refere
 	c.keys(t, at)
 	t.Introspection = c.introspection(at)
 	t.Logout = c.logout(t.MaxTokenAge, at.Child("backChannelLogout"))
+	c.senderConstraint(t, at.Child("senderConstraint"))
 	c.out.rules = compileExpressions(&vocabulary{env: env.provider}, s.spec.ClaimValidationRules, at.Child("claimValidationRules"), c.p())
 	c.out.serves = c.allowedNamespaces(at.Child("allowedNamespaces"))
 	broken := c.p().errors > 0
@@ -193,6 +194,9 @@ func (c *providerCompiler) sources(at *field.Path) []token.Source {
 			s = token.Source{Header: strings.ToLower(in.Header.Name), Scheme: in.Header.Scheme}
 			if !isToken(s.Header) || s.Header == "cookie" || s.Header == "host" {
 				c.p().invalid(at.Child("header", "name"), in.Header.Name, "is no header that can hold a token; for a cookie write cookie")
+			}
+			if s.WantsProof() {
+				c.p().invalid(at.Child("header", "scheme"), s.Scheme, "a token behind DPoP is shown with a proof: write senderConstraint: {dpop: {}}, which adds this place, and leave it out here")
 			}
 			if s.Scheme != "" && !isToken(s.Scheme) {
 				c.p().invalid(at.Child("header", "scheme"), s.Scheme, "must be the word in front of the token, such as Bearer, without space")

@@ -166,6 +166,14 @@ func TestProviderProblems(t *testing.T) {
 		{"introspection that is remembered too long", asked(`clientID: c, clientSecretRef: {name: s, key: short}, cacheTTL: 2h`, ""), "must be at most 1h0m0s"},
 		{"introspection that takes too long", asked(`clientID: c, clientSecretRef: {name: s, key: short}, timeout: 6s`, ""), "must be at most 5s"},
 		{"introspection that takes no time", asked(`clientID: c, clientSecretRef: {name: s, key: short}, timeout: 1ms`, ""), "must be at least 10ms"},
+		{"a scheme for proofs without them", `issuer: 'https://a', audiences: [b], tokenSources: [{header: {name: Authorization, scheme: dpop}}]`, "write senderConstraint: {dpop: {}}"},
+		{"an unknown mode of bound tokens", `issuer: 'https://a', audiences: [b], senderConstraint: {mode: Always}`, "must be None, IfBound or Required"},
+		{"proofs that nobody looks at", `issuer: 'https://a', audiences: [b], senderConstraint: {mode: None, dpop: {}}`, "spec.senderConstraint.dpop: goes with mode IfBound or Required"},
+		{"proofs with a shared secret", `issuer: 'https://a', audiences: [b], senderConstraint: {dpop: {algorithms: [ES256, HS256]}}`, "spec.senderConstraint.dpop.algorithms[1]"},
+		{"proofs of no algorithm", `issuer: 'https://a', audiences: [b], senderConstraint: {dpop: {algorithms: []}}`, "name at least one, or leave algorithms out"},
+		{"proofs that last too long", `issuer: 'https://a', audiences: [b], senderConstraint: {dpop: {maxProofAge: 11m}}`, "must be at most 10m0s"},
+		{"proofs that last no time", `issuer: 'https://a', audiences: [b], senderConstraint: {dpop: {maxProofAge: 1ms}}`, "must be at least 1s"},
+		{"an unknown use of nonces", `issuer: 'https://a', audiences: [b], senderConstraint: {dpop: {nonce: Sometimes}}`, "must be None or Required"},
 		{"introspection without limits", asked(`clientID: c, clientSecretRef: {name: s, key: short}, maxConcurrent: 0`, ""), "must be from 1 to 1024"},
 		{"introspection with limits that are none", asked(`clientID: c, clientSecretRef: {name: s, key: short}, maxPerSecond: 1000000`, ""), "must be from 1 to 100000"},
 	} {
@@ -200,7 +208,7 @@ spec:
   clockSkew: 60s
   maxTokenAge: 1000h
   refresh: {interval: 10s, minInterval: 1s, staleFor: 10s}
-  tokenSources: [{header: {name: X-Token}}, {header: {name: Authorization, scheme: DPoP}}, {cookie: {name: c}}, {queryParameter: {name: q}}]
+  tokenSources: [{header: {name: X-Token}}, {header: {name: Authorization, scheme: Token}}, {cookie: {name: c}}, {queryParameter: {name: q}}]
 `, Options{})
 	p := s.Providers()[0]
 	if p.ClockSkew != time.Minute || p.MaxTokenAge != 1000*time.Hour || p.Remote.Interval != 10*time.Second || p.Remote.StaleFor != 10*time.Second || p.Remote.MinInterval != time.Second {
@@ -209,7 +217,7 @@ spec:
 	if p.Algorithms == token.Asymmetric || p.Algorithms.Symmetric() || !slices.Equal(p.TokenTypes, []string{"at+jwt"}) {
 		t.Errorf("got %v, %q", p.Algorithms, p.TokenTypes)
 	}
-	if want := []token.Source{{Header: "x-token"}, {Header: "authorization", Scheme: "DPoP"}, {Cookie: "c"}, {QueryParameter: "q"}}; !slices.Equal(p.Sources, want) {
+	if want := []token.Source{{Header: "x-token"}, {Header: "authorization", Scheme: "Token"}, {Cookie: "c"}, {QueryParameter: "q"}}; !slices.Equal(p.Sources, want) {
 		t.Errorf("sources %v", p.Sources)
 	}
 	compile(t, "kind: IdentityProvider\nmetadata: {name: p}\nspec: {issuer: 'https://a', audiences: [b], clockSkew: 0s, maxTokenAge: 1s}\n", Options{})
@@ -344,5 +352,33 @@ func TestCertificates(t *testing.T) {
 	_, r := new(Compiler).Compile(parse(t, spec), Options{})
 	if got := problemsOf(r, "p"); len(got) != 1 || !strings.Contains(got[0], "there is no ConfigMap default/ca") {
 		t.Errorf("problems %q", got)
+	}
+}
+
+// TestSenderConstraintSettings shows what bound tokens a provider may ask for, and what it asks for where it says nothing.
+func TestSenderConstraintSettings(t *testing.T) {
+	for _, tt := range []struct {
+		name, spec string
+		mode       token.SenderMode
+		dpop       *token.DPoP
+	}{
+		{"nothing", ``, token.SenderIfBound, nil},
+		{"an empty one", `senderConstraint: {}`, token.SenderIfBound, nil},
+		{"IfBound", `senderConstraint: {mode: IfBound}`, token.SenderIfBound, nil},
+		{"Required", `senderConstraint: {mode: Required}`, token.SenderRequired, nil},
+		{"None", `senderConstraint: {mode: None}`, token.SenderAny, nil},
+		{"proofs", `senderConstraint: {dpop: {}}`, token.SenderIfBound, &token.DPoP{Algorithms: token.Asymmetric, MaxAge: time.Minute}},
+		{"proofs, with every setting", `senderConstraint: {mode: Required, dpop: {algorithms: [ES256, EdDSA], maxProofAge: 10m, nonce: Required}}`,
+			token.SenderRequired, &token.DPoP{Algorithms: token.NewAlgorithms(token.ES256, token.EdDSA), MaxAge: 10 * time.Minute, NonceRequired: true}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p := compile(t, "kind: IdentityProvider\nmetadata: {name: p}\nspec: {issuer: 'https://a', audiences: [b], "+tt.spec+"}\n", Options{}).Providers()[0]
+			if diff := cmp.Diff(tt.dpop, p.DPoP); p.Sender != tt.mode || diff != "" {
+				t.Errorf("mode %d, proofs %s", p.Sender, diff)
+			}
+			if reads := slices.Contains(p.Sources, token.ProofSource()); reads != (tt.dpop != nil) || !slices.Contains(p.Sources, token.Source{Header: "authorization", Scheme: "Bearer"}) {
+				t.Errorf("tokens may stand at %v", p.Sources)
+			}
+		})
 	}
 }

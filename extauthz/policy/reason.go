@@ -86,6 +86,15 @@ const (
 	ReasonTokenInactive Reason = "TokenInactive"
 	// ReasonTokenRevoked: the token was revoked, by a TokenRevocation or by its provider's logout.
 	ReasonTokenRevoked Reason = "TokenRevoked"
+	// ReasonSenderNotProven: the token is bound to a key or certificate, and the request does not prove that it has it; or
+	// the provider wants tokens that are bound, and this one is not.
+	ReasonSenderNotProven Reason = "SenderNotProven"
+	// ReasonInvalidProof: the token was shown with a proof of possession that is missing or not valid, or for something else.
+	ReasonInvalidProof Reason = "InvalidProof"
+	// ReasonProofNonceRequired: the proof of possession has no fresh nonce of this server.
+	ReasonProofNonceRequired Reason = "ProofNonceRequired"
+	// ReasonProofReplayed: the proof of possession was used before.
+	ReasonProofReplayed Reason = "ProofReplayed"
 	// ReasonClaimValidationFailed: a claimValidationRule of the provider does not hold.
 	ReasonClaimValidationFailed Reason = "ClaimValidationFailed"
 	// ReasonInsufficientScope: the token lacks a scope.
@@ -104,6 +113,8 @@ const (
 	ReasonRevocationsUnavailable Reason = "RevocationsUnavailable"
 	// ReasonIntrospectionUnavailable: the provider could not be asked about an opaque token.
 	ReasonIntrospectionUnavailable Reason = "IntrospectionUnavailable"
+	// ReasonProofStoreUnavailable: whether the proof was used before cannot be told, or there is no room to remember it.
+	ReasonProofStoreUnavailable Reason = "ProofStoreUnavailable"
 	// ReasonLookupFailed: what the rule looks up could not be had.
 	ReasonLookupFailed Reason = "LookupFailed"
 )
@@ -124,10 +135,11 @@ func Reasons() []Reason {
 		ReasonDenied, ReasonNotCompiled, ReasonSourceNotAllowed,
 		ReasonMissingToken, ReasonAmbiguousCredential, ReasonMalformedToken, ReasonUntrustedIssuer,
 		ReasonAlgorithmNotAllowed, ReasonUnknownKey, ReasonInvalidSignature, ReasonInvalidTokenType, ReasonInvalidAudience,
-		ReasonInvalidSubject, ReasonTokenExpired, ReasonTokenNotYetValid, ReasonTokenTooOld, ReasonTokenInactive, ReasonTokenRevoked, ReasonClaimValidationFailed,
+		ReasonInvalidSubject, ReasonTokenExpired, ReasonTokenNotYetValid, ReasonTokenTooOld, ReasonTokenInactive, ReasonTokenRevoked,
+		ReasonSenderNotProven, ReasonInvalidProof, ReasonProofNonceRequired, ReasonProofReplayed, ReasonClaimValidationFailed,
 		ReasonInsufficientScope, ReasonInsufficientClaims, ReasonExpressionFailed,
 		ReasonInsufficientUserAuthentication, ReasonUpstreamValueInvalid,
-		ReasonKeysUnavailable, ReasonRevocationsUnavailable, ReasonIntrospectionUnavailable, ReasonLookupFailed, ReasonOverloaded, ReasonInternalError,
+		ReasonKeysUnavailable, ReasonRevocationsUnavailable, ReasonIntrospectionUnavailable, ReasonProofStoreUnavailable, ReasonLookupFailed, ReasonOverloaded, ReasonInternalError,
 	}
 }
 
@@ -137,7 +149,8 @@ func (r Reason) Unauthenticated() bool {
 	switch r {
 	case ReasonMissingToken, ReasonMalformedToken, ReasonUntrustedIssuer, ReasonAlgorithmNotAllowed, ReasonUnknownKey,
 		ReasonInvalidSignature, ReasonInvalidTokenType, ReasonInvalidAudience, ReasonInvalidSubject, ReasonTokenExpired,
-		ReasonTokenNotYetValid, ReasonTokenTooOld, ReasonTokenInactive, ReasonTokenRevoked, ReasonClaimValidationFailed, ReasonInsufficientUserAuthentication:
+		ReasonTokenNotYetValid, ReasonTokenTooOld, ReasonTokenInactive, ReasonTokenRevoked, ReasonSenderNotProven,
+		ReasonInvalidProof, ReasonProofNonceRequired, ReasonProofReplayed, ReasonClaimValidationFailed, ReasonInsufficientUserAuthentication:
 		return true
 	}
 	return false
@@ -155,7 +168,7 @@ func (r Reason) Status() int {
 		return 200
 	case ReasonInvalidRequest, ReasonAmbiguousRequest, ReasonAmbiguousCredential:
 		return 400
-	case ReasonKeysUnavailable, ReasonRevocationsUnavailable, ReasonIntrospectionUnavailable, ReasonLookupFailed, ReasonOverloaded, ReasonInternalError:
+	case ReasonKeysUnavailable, ReasonRevocationsUnavailable, ReasonIntrospectionUnavailable, ReasonProofStoreUnavailable, ReasonLookupFailed, ReasonOverloaded, ReasonInternalError:
 		return 503
 	}
 	return 403
@@ -181,7 +194,20 @@ var tokenReasons = []struct {
 	{token.ErrRevoked, ReasonTokenRevoked},
 	{token.ErrRevocations, ReasonRevocationsUnavailable},
 	{token.ErrIntrospection, ReasonIntrospectionUnavailable},
+	{token.ErrSender, ReasonSenderNotProven},
+	{token.ErrProof, ReasonInvalidProof},
+	{token.ErrNonce, ReasonProofNonceRequired},
+	{token.ErrReplayed, ReasonProofReplayed},
+	{token.ErrLedger, ReasonProofStoreUnavailable},
 	{token.ErrAmbiguousCredential, ReasonAmbiguousCredential},
+}
+
+// senderMessage says what of a proof is wrong, for the log: there are many ways, and a client's author needs to know which.
+func senderMessage(err error) string {
+	if errors.Is(err, token.ErrProof) || errors.Is(err, token.ErrSender) {
+		return err.Error()
+	}
+	return ""
 }
 
 // tokenReason is the word for an error of package token. What it does not know is a malformed token: no error of the

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"slices"
 	"strings"
+
+	"github.com/sallyport/sallyport/extauthz/token"
 )
 
 // resourceMetadata is what a policy says of its resources.
@@ -26,6 +28,7 @@ type document struct {
 	AuthorizationServers   []string `json:"authorization_servers,omitempty"`
 	ScopesSupported        []string `json:"scopes_supported,omitempty"`
 	BearerMethodsSupported []string `json:"bearer_methods_supported"`
+	DPoPSigningAlgorithms  []string `json:"dpop_signing_alg_values_supported,omitempty"`
 	ResourceName           string   `json:"resource_name,omitempty"`
 	ResourceDocumentation  string   `json:"resource_documentation,omitempty"`
 	ResourcePolicyURI      string   `json:"resource_policy_uri,omitempty"`
@@ -36,7 +39,7 @@ type document struct {
 func (d *draft) documents(refs []*trusted) []Document {
 	m := d.metadata
 	doc := document{
-		ScopesSupported: m.scopes, BearerMethodsSupported: bearerMethods(refs), ResourceName: m.name,
+		ScopesSupported: m.scopes, BearerMethodsSupported: bearerMethods(refs), DPoPSigningAlgorithms: proofAlgorithms(refs), ResourceName: m.name,
 		ResourceDocumentation: m.documentation, ResourcePolicyURI: m.policyURI, ResourceTosURI: m.tosURI,
 	}
 	if m.scopes == nil {
@@ -75,6 +78,20 @@ func bearerMethods(refs []*trusted) []string {
 		}
 	}
 	return out
+}
+
+// proofAlgorithms are those of the proofs that tokens may be shown with; nil where none may.
+func proofAlgorithms(refs []*trusted) []string {
+	var all token.Algorithms
+	for _, t := range refs {
+		if t != nil && t.token.DPoP != nil {
+			all |= t.token.DPoP.Algorithms
+		}
+	}
+	if all == 0 {
+		return nil
+	}
+	return strings.Split(all.String(), ", ")
 }
 
 // scopesShown are the scopes that rules ask for, sorted. Rules that are only tried, and those that hide behind a status,

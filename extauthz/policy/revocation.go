@@ -12,11 +12,13 @@ import (
 	"github.com/sallyport/sallyport/extauthz/token"
 )
 
-// ProblemNeverEnds: an entry of a TokenRevocation that holds as long as it stands there.
-const ProblemNeverEnds = "NeverEnds"
-
-// ProblemEndsEarly: a logout that is forgotten while tokens from before it can be valid.
-const ProblemEndsEarly = "EndsEarly"
+// Reasons of problems of revocations, beside those of the API's conditions.
+const (
+	// ProblemNeverEnds: an entry of a TokenRevocation that holds as long as it stands there.
+	ProblemNeverEnds = "NeverEnds"
+	// ProblemEndsEarly: a logout that is forgotten while tokens from before it can be valid.
+	ProblemEndsEarly = "EndsEarly"
+)
 
 // maxRevokedValue bounds what an entry of a TokenRevocation names, as the schema does.
 const maxRevokedValue = 512

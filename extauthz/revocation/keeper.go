@@ -17,7 +17,7 @@ const (
 	mostWaiting = 10_000
 )
 
-// ErrTooMany: more revocations wait to be written than are taken.
+// ErrTooMany says that more revocations wait to be written than are taken.
 var ErrTooMany = errors.New("too many revocations wait to be written")
 
 // Keeper writes revocations down, several at a time. Safe for concurrent use.

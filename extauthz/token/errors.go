@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-// Every error of Extract, Verify and NewIntrospected wraps exactly one of these. Their texts, and those of the errors around
+// Every error of Extract, Verify, NewIntrospected, CheckProof and CheckSender wraps exactly one of these. Their texts, and those of the errors around
 // them, never hold a byte of the token or the value of a claim, so they may be logged.
 var (
 	// ErrAmbiguousCredential: the request shows more than one token, or one that two servers could read differently.
@@ -43,6 +43,12 @@ var (
 	ErrInactive = errors.New("token is not active")
 	// ErrIntrospection: the provider could not be asked about the token, or its answer says nothing.
 	ErrIntrospection = errors.New("the provider cannot be asked about the token")
+	// ErrSender: the token is bound to somebody, and the request does not prove that it is theirs; or it must be, and is not.
+	ErrSender = errors.New("the sender has not proved that the token is theirs")
+	// ErrProof: the proof that the token was shown with (RFC 9449) is missing or not valid.
+	ErrProof = errors.New("proof of possession is not valid")
+	// ErrNonce: the proof needs a nonce of this server, and has none that is fresh.
+	ErrNonce = errors.New("proof needs a fresh nonce")
 	// ErrReplayed: the proof that came with the token was used before.
 	ErrReplayed = errors.New("proof was used before")
 	// ErrLedger: what replicas must remember of requests and tokens cannot be asked for, or has no more room.

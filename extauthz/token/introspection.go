@@ -138,6 +138,9 @@ func NewIntrospected(p *Provider, answer string, now time.Time) (*Identity, erro
 	case !isForAccess(claims, p.TokenTypes):
 		return nil, ErrTokenType
 	}
+	if _, there := claims["cnf"]; !there && isOfType(claims, "dpop") {
+		claims["cnf"] = map[string]any{} // it is bound, and the answer does not say to what
+	}
 	if _, there := claims["iss"]; !there {
 		claims["iss"] = p.Issuer
 	}
@@ -150,6 +153,12 @@ var (
 	accessTypes = []string{"bearer", "dpop", "access_token"}
 	accessUses  = []string{"access", "access_token"}
 )
+
+// isOfType tells whether an answer says this token_type.
+func isOfType(claims Claims, typ string) bool {
+	s, _ := claims["token_type"].(string)
+	return mediaType(s) == typ
+}
 
 // isForAccess tells whether an answer is about an access token. Servers answer about refresh tokens as well, which must
 // open nothing.

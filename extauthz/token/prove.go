@@ -42,6 +42,7 @@ func prove(p *Provider, claims Claims, typ string, now time.Time) (*Identity, er
 	}
 	id.TokenID, _ = Text(claims["jti"])
 	id.SessionID, _ = Text(claims["sid"])
+	id.confirmation = readConfirmation(claims)
 	value, _ := claims.Lookup(p.Scopes)
 	id.Scopes = scopes(value)
 	value, _ = claims.Lookup(p.Roles)

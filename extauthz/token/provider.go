@@ -24,6 +24,8 @@ type Identity struct {
 	Claims Claims
 	// IssuedAt and NotBefore are zero where the token does not say; Expiry never is.
 	IssuedAt, NotBefore, Expiry time.Time
+
+	confirmation *confirmation // nil: the token is not bound
 }
 
 // Provider is one issuer whose tokens are believed. It is made when the configuration is compiled, and
@@ -73,6 +75,10 @@ type Provider struct {
 	Logout *Logout
 	// Introspection says how the provider is asked about tokens that are no JWT; nil: it is not.
 	Introspection *Introspection
+	// Sender says what is made of tokens that are bound to whoever may use them.
+	Sender SenderMode
+	// DPoP says with which proofs tokens may be shown; nil: with none, and a token that is bound to a key is refused.
+	DPoP *DPoP
 }
 
 // Remote says where the keys of a provider are fetched. It is data only; package idp acts on it.

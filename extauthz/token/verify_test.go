@@ -260,7 +260,7 @@ func TestVerifyIdentity(t *testing.T) {
 		},
 		IssuedAt: testNow.Add(-10 * time.Second), NotBefore: time.Unix(1799999000, 250_000_000), Expiry: testNow.Add(300 * time.Second),
 	}
-	if diff := cmp.Diff(want, got); diff != "" {
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(Identity{})); diff != "" {
 		t.Error(diff)
 	}
 }

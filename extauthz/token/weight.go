@@ -28,7 +28,7 @@ func entryBytes(raw, payload string, id *Identity) int64 {
 		texts += len(payload)
 	}
 	n := perEntryBytes + int64(texts)*9/8 // the allocator rounds sizes of this kind up by an eighth
-	n += objectBytes(id.Claims)
+	n += objectBytes(id.Claims) + confirmationBytes(id.confirmation)
 	for _, list := range [][]string{id.Audiences, id.Scopes, id.Roles, id.Groups} {
 		n += int64(cap(list)) * boxBytes * 5 / 4
 	}

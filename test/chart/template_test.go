@@ -120,7 +120,7 @@ func TestMountsHaveTheirVolumes(t *testing.T) {
 			t.Errorf("%s lies in no mount", arg)
 		}
 	}
-	if len(mounts) != 5 {
+	if len(mounts) != 8 {
 		t.Errorf("mounts %q", mounts)
 	}
 }

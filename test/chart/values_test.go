@@ -31,6 +31,11 @@ func TestWrongValuesAreRefused(t *testing.T) {
 		{"no failure policy", "webhook.failurePolicy=Sometimes", "at '/webhook/failurePolicy'"},
 		{"client CA without TLS", "tls.clientCA.secretName=ca", "tls.clientCA.secretName needs tls.secretName"},
 		{"hops without X-Forwarded-For", "xffTrustedHops=1", "xffTrustedHops needs clientAddress"},
+		{"hops without X-Forwarded-Client-Cert", "xfccTrustedHops=1", "xfccTrustedHops needs clientCertificate"},
+		{"no certificate to read", "clientCertificate=header", "at '/clientCertificate'"},
+		{"no scheme", "publicScheme=ftp", "at '/publicScheme'"},
+		{"no store", "sharedStore.url=valkey.infra:6379", "at '/sharedStore/url'"},
+		{"a password for no store", "sharedStore.password.secretName=store", "need sharedStore.url"},
 		{"all namespaces and one", "referenceNamespaces={*,shop}", "referenceNamespaces"},
 		{"two sides of a budget", "podDisruptionBudget.minAvailable=1", "podDisruptionBudget needs exactly one"},
 		{"delay as long as the drain", "drainDelaySeconds=20", "drainDelaySeconds must be under drainSeconds"},
@@ -104,7 +109,7 @@ func (s shape) compare(t *testing.T, path string, values map[string]any) {
 var selfEvident = regexp.MustCompile(`^\s*(enabled|pullPolicy|minReplicas|maxReplicas|create|annotations|type|port|` +
 	`podAnnotations|podLabels|resources|priorityClassName|nodeSelector|tolerations|affinity|extraVolumes|extraVolumeMounts|` +
 	`interval|scrapeTimeout|metricRelabelings|minAvailable|log|image|autoscaling|podDisruptionBudget|rbac|serviceAccount|` +
-	`requests|certManager|crds|clientCA):`)
+	`requests|certManager|crds|clientCA|password|ca):`)
 
 // TestEveryValueHasAComment: on the line above, unless its name says it.
 func TestEveryValueHasAComment(t *testing.T) {

@@ -76,6 +76,8 @@ func TestEnumsOfThePages(t *testing.T) {
 			idp.InvalidURL, idp.InvalidCABundle, idp.AddressRefused, idp.ConnectionFailed, idp.TLSFailed, idp.Timeout,
 			idp.BadStatus, idp.RedirectRefused, idp.TooLarge, idp.InvalidDocument, idp.IssuerMismatch, idp.NoUsableKeys,
 			v1alpha1.ClientSecretBasic, v1alpha1.ClientSecretPost, v1alpha1.PrivateKeyJWT,
+			v1alpha1.SenderConstraintNone, v1alpha1.SenderConstraintIfBound, v1alpha1.SenderConstraintRequired,
+			v1alpha1.DPoPNonceNone, v1alpha1.DPoPNonceRequired,
 		},
 		"docs/opaque-tokens.md": {
 			idp.ResultActive, idp.ResultInactive, idp.ResultRefused, idp.EndpointUnknown, idp.Busy, idp.CircuitOpen, idp.AddressRefused,

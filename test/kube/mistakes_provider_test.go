@@ -63,6 +63,13 @@ var providerMistakes = []mistake{
 	{"logouts for a second", provider(`backChannelLogout: {clientIDs: [a], holdFor: 1s}`), "spec.backChannelLogout.holdFor", "must be from 1m to 9600h"},
 	{"logouts for ever", provider(`backChannelLogout: {clientIDs: [a], holdFor: 99999h}`), "spec.backChannelLogout.holdFor", "must be from 1m to 9600h"},
 	{"logout tokens of no type", provider(`backChannelLogout: {clientIDs: [a], holdFor: 1h, tokenTypes: []}`), "spec.backChannelLogout.tokenTypes", "should have at least 1 items"},
+	{"an unknown mode of bound tokens", provider(`senderConstraint: {mode: Always}`), "spec.senderConstraint.mode", `supported values: "None"`},
+	{"proofs that nobody looks at", provider(`senderConstraint: {mode: None, dpop: {}}`), "spec.senderConstraint.dpop", "goes with mode IfBound or Required"},
+	{"proofs with a shared secret", provider(`senderConstraint: {dpop: {algorithms: [HS256]}}`), "spec.senderConstraint.dpop.algorithms[0]", `supported values: "RS256"`},
+	{"proofs of no algorithm", provider(`senderConstraint: {dpop: {algorithms: []}}`), "spec.senderConstraint.dpop.algorithms", "should have at least 1 items"},
+	{"proofs that last an hour", provider(`senderConstraint: {dpop: {maxProofAge: 1h}}`), "spec.senderConstraint.dpop.maxProofAge", "must be from 1s to 10m"},
+	{"proofs that last no time", provider(`senderConstraint: {dpop: {maxProofAge: 0s}}`), "spec.senderConstraint.dpop.maxProofAge", "must be from 1s to 10m"},
+	{"an unknown use of nonces", provider(`senderConstraint: {dpop: {nonce: Sometimes}}`), "spec.senderConstraint.dpop.nonce", `supported values: "None"`},
 	{"an empty validation rule", provider(`claimValidationRules: [{message: a}]`), "spec.claimValidationRules[0].expression", "Required value"},
 }
 

@@ -26,6 +26,32 @@
 {{- if .Values.xffTrustedHops }}
 - --xff-trusted-hops={{ .Values.xffTrustedHops | int64 }}
 {{- end }}
+{{- with .Values.clientCertificate }}
+- --client-certificate={{ . }}
+{{- end }}
+{{- if .Values.xfccTrustedHops }}
+- --xfcc-trusted-hops={{ .Values.xfccTrustedHops | int64 }}
+{{- end }}
+{{- with .Values.publicScheme }}
+- --public-scheme={{ . }}
+{{- end }}
+{{- with .Values.sharedStore }}
+{{- if .url }}
+- {{ printf "--shared-store=%s" .url | quote }}
+- --shared-store-timeout={{ .timeout }}
+{{- if .password.secretName }}
+- --shared-store-password-file=/etc/sallyport/shared-store/{{ .password.key }}
+{{- end }}
+{{- if .ca.secretName }}
+- --shared-store-ca-file=/etc/sallyport/shared-store-ca/{{ .ca.key }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- with .Values.dpopNonceKey }}
+{{- if .secretName }}
+- --dpop-nonce-key-file=/etc/sallyport/dpop/{{ .key }}
+{{- end }}
+{{- end }}
 {{- with .Values.clusterDomain }}
 - --cluster-domain={{ . }}
 {{- end }}
@@ -74,6 +100,12 @@
 {{- end }}
 {{- if and .Values.xffTrustedHops (ne .Values.clientAddress "xff") }}
 {{- fail "xffTrustedHops needs clientAddress: xff" }}
+{{- end }}
+{{- if and .Values.xfccTrustedHops (ne .Values.clientCertificate "xfcc") }}
+{{- fail "xfccTrustedHops needs clientCertificate: xfcc" }}
+{{- end }}
+{{- if and (or .Values.sharedStore.password.secretName .Values.sharedStore.ca.secretName) (not .Values.sharedStore.url) }}
+{{- fail "sharedStore.password and sharedStore.ca need sharedStore.url" }}
 {{- end }}
 {{- if and (has "*" .Values.referenceNamespaces) (gt (len .Values.referenceNamespaces) 1) }}
 {{- fail "referenceNamespaces: \"*\" is all namespaces, and stands alone" }}
