@@ -140,7 +140,8 @@ func TestOpaqueTokens(t *testing.T) {
 func TestSignedTokensThatAreAskedAbout(t *testing.T) {
 	const good = `{"active":true,"sub":"alice","aud":"orders-api","scope":"orders.read","exp":4102444800}`
 	light, revoked, down := mint(t, jwt.MapClaims{"aud": nil, "sub": nil}), mint(t, jwt.MapClaims{"scope": "orders.read"}), mint(t, jwt.MapClaims{"jti": "1"})
-	answers := map[string]any{"opaque": good, light: good, revoked: `{"active":false}`, down: token.ErrIntrospection}
+	bound := mint(t, jwt.MapClaims{"cnf": map[string]any{"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}})
+	answers := map[string]any{"opaque": good, light: good, bound: good, revoked: `{"active":false}`, down: token.ErrIntrospection}
 	for _, tt := range []struct {
 		name, token string
 		reason      policy.Reason
@@ -152,6 +153,7 @@ func TestSignedTokensThatAreAskedAbout(t *testing.T) {
 		{"one that is forged", mint(t, nil) + "A", policy.ReasonInvalidSignature, false},
 		{"one that has expired", mint(t, jwt.MapClaims{"exp": 1}), policy.ReasonTokenExpired, false},
 		{"one of another issuer", mint(t, jwt.MapClaims{"iss": "https://evil.example.com"}), policy.ReasonUntrustedIssuer, false},
+		{"one that is bound, of which the answer does not say it", bound, policy.ReasonSenderNotProven, true},
 		{"one that is no JWT", "opaque", policy.ReasonAllowed, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

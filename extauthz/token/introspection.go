@@ -60,6 +60,8 @@ func Opaque(cred Credential, trusted []*Provider) *Provider {
 type AskError struct {
 	// Provider to ask.
 	Provider *Provider
+
+	signed *Identity // what the token itself says, as far as it is judged
 }
 
 // Error says that nobody has asked.
@@ -69,6 +71,15 @@ func (e *AskError) Error() string {
 
 // Unwrap returns ErrIntrospection.
 func (e *AskError) Unwrap() error { return ErrIntrospection }
+
+// Agrees tells whether answered, the provider's answer about the token, may stand for it: that of a bound token must say to
+// what it is bound, or whoever stole the token could use it. The error wraps ErrSender.
+func (e *AskError) Agrees(answered *Identity) error {
+	if e.signed.confirmation != nil && answered.confirmation == nil && e.Provider.Sender != SenderAny {
+		return fmt.Errorf("%w: the token is bound, and the provider's answer does not say to what", ErrSender)
+	}
+	return nil
+}
 
 // asksOfSigned tells whether a signature of p is not enough, and p must be asked about the token.
 func (p *Provider) asksOfSigned() bool { return p.Introspection != nil && p.Introspection.Signed }
@@ -86,6 +97,7 @@ func signedOnly(p *Provider, claims Claims, typ string, now time.Time) (*Identit
 	if !slices.Contains(p.TokenTypes, typ) {
 		return nil, ErrTokenType
 	}
+	id.confirmation = readConfirmation(claims)
 	id.Claims = nil // the answer has its own
 	return id, nil
 }

@@ -82,7 +82,7 @@ func (v *Verifier) Verify(ctx context.Context, cred Credential, trusted []*Provi
 			if err := id.checkTimes(p, now); err != nil {
 				return nil, err
 			}
-			return nil, &AskError{Provider: p}
+			return nil, &AskError{Provider: p, signed: id}
 		}
 		if err := id.checkAudience(p); err != nil {
 			return nil, err
@@ -161,7 +161,7 @@ func (v *Verifier) verify(ctx context.Context, cred Credential, trusted []*Provi
 			return nil, err
 		}
 		v.remember(cred.Raw, "", id, set, now)
-		return nil, &AskError{Provider: p}
+		return nil, &AskError{Provider: p, signed: id}
 	}
 	id, err := prove(p, payload, h.typ, now)
 	if err != nil {
