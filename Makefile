@@ -6,6 +6,8 @@ KUBE_VERSION := v1.37.2
 HELM_VERSION := v4.3.1
 KO_VERSION := v0.19.1
 GREMLINS_VERSION := v0.6.0
+KEYCLOAK_VERSION := 26.7.3
+KEYCLOAK_SHA256 := 27a6535553c3cdcd083872ba40629efafb3475e3b758e0c6f691395561dd0f1f
 # As Debian 12 names them; another release may have other names.
 REDIS_PACKAGES := redis-server redis-tools libatomic1 libjemalloc2 liblzf1 libssl3 libsystemd0
 SERVER_PACKAGES := nginx apache2-bin libapr1 libaprutil1 libcrypt1 libdb5.3 libexpat1 libpcre2-8-0 libssl3 libuuid1 zlib1g \
@@ -32,7 +34,7 @@ endef
 
 .DEFAULT_GOAL := help
 
-.PHONY: help build generate verify test bench bench-load bench-envoy fuzz demo demo-up envoy kube servers image redis prove mutate clean
+.PHONY: help build generate verify test bench bench-load bench-envoy fuzz demo demo-up envoy kube keycloak servers image redis prove mutate clean
 
 help: ## explain the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-11s %s\n", $$1, $$2 }' Makefile
@@ -55,11 +57,11 @@ verify: bin/.controller-gen-$(CONTROLLER_GEN_VERSION) bin/.golangci-lint-$(GOLAN
 	{ echo 'Generated files are not current: run make generate.'; exit 1; }
 
 test: race = $(find_race)
-test: build $(envoy_ready) bin/.kube-$(KUBE_VERSION) bin/.helm-$(HELM_VERSION) bin/.ko-$(KO_VERSION) bin/.redis ## run every test, also those with a real Envoy (ENVOY=path takes that one) and API server
+test: build $(envoy_ready) bin/.kube-$(KUBE_VERSION) bin/.helm-$(HELM_VERSION) bin/.ko-$(KO_VERSION) bin/.keycloak-$(KEYCLOAK_VERSION) bin/.redis ## run every test, also those with a real Envoy (ENVOY=path takes that one), API server and Keycloak
 	@$(if $(race),echo 'With the race detector.',echo 'Without the race detector: it needs a C compiler.')
 	SALLYPORT_BIN='$(CURDIR)/bin/sallyport' SALLYPORT_ENVOY='$(ENVOY)' SALLYPORT_KUBE_ASSETS='$(GOBIN)' \
-	SALLYPORT_HELM='$(GOBIN)/helm' SALLYPORT_KO='$(GOBIN)/ko' SALLYPORT_SERVERS='$(GOBIN)/servers' $(if $(vectors),SALLYPORT_VECTORS='$(vectors)') \
-	go test $(race) -timeout 15m ./...
+	SALLYPORT_HELM='$(GOBIN)/helm' SALLYPORT_KO='$(GOBIN)/ko' SALLYPORT_SERVERS='$(GOBIN)/servers' SALLYPORT_KEYCLOAK='$(GOBIN)/keycloak' \
+	$(if $(vectors),SALLYPORT_VECTORS='$(vectors)') go test $(race) -timeout 15m ./...
 	cd test/wiring && SALLYPORT_HELM='$(GOBIN)/helm' go test ./...
 	cd test/load && SALLYPORT_BIN='$(CURDIR)/bin/sallyport' SALLYPORT_ENVOY='$(ENVOY)' go test ./...
 
@@ -88,6 +90,11 @@ image: bin/.ko-$(KO_VERSION) ## build the image as an OCI archive, bin/image.tar
 	KO=bin/ko VERSION='$(VERSION)' .ko/image bin/image.tar
 
 kube: bin/.kube-$(KUBE_VERSION) ## build bin/kube-apiserver and bin/etcd (some minutes the first time)
+
+keycloak: bin/.keycloak-$(KEYCLOAK_VERSION) ## install Keycloak into bin/keycloak, with mvn and Java 17, or what apt has of them; not root
+
+bin/.keycloak-%:
+	.ci/keycloak '$*' '$(KEYCLOAK_SHA256)'
 
 # Where nobody has fetched the lists of packages yet, which takes root, they are fetched into bin/apt.
 own_lists = -o Dir::State::Lists='$(CURDIR)/bin/apt/lists' -o Dir::Cache='$(CURDIR)/bin/apt/cache' -o Debug::NoLocking=true

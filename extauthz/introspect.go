@@ -17,13 +17,23 @@ type Introspector interface {
 	Recall(raw string, p *token.Provider) (id *token.Identity, known bool, err error)
 }
 
+// toAsk is the provider to ask about a token that Verify has refused with err, nil where that refusal stands; and what is
+// known of the token where the provider has signed it.
+func toAsk(err error, cred token.Credential, trusted []*token.Provider) (*token.Provider, *token.AskError) {
+	var signed *token.AskError
+	switch {
+	case errors.As(err, &signed):
+		return signed.Provider, signed
+	case errors.Is(err, token.ErrMalformed):
+		return token.Opaque(cred, trusted), nil
+	}
+	return nil, nil
+}
+
 // introspect asks about a token that Verify has refused, where a provider is to be asked; else f stays. For rules that are
 // only tried out nobody waits: what is not known is left unknown.
 func (s *Server) introspect(ctx context.Context, f *policy.Facts, cred token.Credential, trusted []*token.Provider, tryOut bool) {
-	if !errors.Is(f.Err, token.ErrMalformed) {
-		return
-	}
-	p := token.Opaque(cred, trusted)
+	p, signed := toAsk(f.Err, cred, trusted)
 	switch {
 	case p == nil:
 		return
@@ -37,5 +47,10 @@ func (s *Server) introspect(ctx context.Context, f *policy.Facts, cred token.Cre
 		}
 	default:
 		f.Identity, f.Err = s.cfg.Introspector.Introspect(ctx, cred.Raw, p)
+	}
+	if f.Identity != nil && signed != nil {
+		if err := signed.Agrees(f.Identity); err != nil {
+			f.Identity, f.Err = nil, err
+		}
 	}
 }

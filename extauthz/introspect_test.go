@@ -136,6 +136,43 @@ func TestOpaqueTokens(t *testing.T) {
 	}
 }
 
+// A provider that says tokens: All is asked about its JWTs too, once they are verified, and its answer counts.
+func TestSignedTokensThatAreAskedAbout(t *testing.T) {
+	const good = `{"active":true,"sub":"alice","aud":"orders-api","scope":"orders.read","exp":4102444800}`
+	light, revoked, down := mint(t, jwt.MapClaims{"aud": nil, "sub": nil}), mint(t, jwt.MapClaims{"scope": "orders.read"}), mint(t, jwt.MapClaims{"jti": "1"})
+	bound := mint(t, jwt.MapClaims{"cnf": map[string]any{"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}})
+	answers := map[string]any{"opaque": good, light: good, bound: good, revoked: `{"active":false}`, down: token.ErrIntrospection}
+	for _, tt := range []struct {
+		name, token string
+		reason      policy.Reason
+		asked       bool
+	}{
+		{"one that says little", light, policy.ReasonAllowed, true},
+		{"one that was revoked, whatever it says", revoked, policy.ReasonTokenInactive, true},
+		{"one that nobody can be asked about", down, policy.ReasonIntrospectionUnavailable, true},
+		{"one that is forged", mint(t, nil) + "A", policy.ReasonInvalidSignature, false},
+		{"one that has expired", mint(t, jwt.MapClaims{"exp": 1}), policy.ReasonTokenExpired, false},
+		{"one of another issuer", mint(t, jwt.MapClaims{"iss": "https://evil.example.com"}), policy.ReasonUntrustedIssuer, false},
+		{"one that is bound, of which the answer does not say it", bound, policy.ReasonSenderNotProven, true},
+		{"one that is no JWT", "opaque", policy.ReasonAllowed, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			a := &asker{answers: answers}
+			w := opaqueWorld(t, a)
+			w.snapshot.Store(compileSound(t, strings.NewReplacer("%s", worldJWKS(t), "introspection: {", "introspection: {tokens: All, ").Replace(opaquePolicies), policy.Options{}))
+			for range 2 { // the second time from the cache of verified tokens
+				a.asked = nil
+				if got := meta(w.check(t, ask("GET", "https://orders.example.com/", "authorization: Bearer "+tt.token)), "reason"); got != string(tt.reason) {
+					t.Errorf("reason %s, want %s", got, tt.reason)
+				}
+				if len(a.asked) > 0 != tt.asked || tt.asked && a.asked[0] != tt.token {
+					t.Errorf("asked about %q, want %v", a.asked, tt.asked)
+				}
+			}
+		})
+	}
+}
+
 func TestOpaqueTokensWithoutIntrospector(t *testing.T) {
 	w := opaqueWorld(t, &asker{})
 	if got := meta(w.check(t, ask("GET", "https://orders.example.com/", "authorization: Bearer good")), "reason"); got != "IntrospectionUnavailable" {

@@ -1,10 +1,18 @@
 package v1alpha1
 
 // Introspection asks the provider about tokens that are no JWT of its own (RFC 7662). Tokens that are one are verified
-// with its keys, and never asked about.
+// with its keys, and asked about only where tokens says All.
 //
 // +kubebuilder:validation:XValidation:rule="has(self.authMethod) && self.authMethod == 'PrivateKeyJWT' ? has(self.privateKeySecretRef) && !has(self.clientSecretRef) : has(self.clientSecretRef) && !has(self.privateKeySecretRef)",message="ClientSecretBasic and ClientSecretPost need clientSecretRef, PrivateKeyJWT needs privateKeySecretRef, and neither goes with the other"
 type Introspection struct {
+	// Tokens that are asked about. Opaque: those that are no JWT of a provider that the rule believes. All: the JWTs of this
+	// provider as well, once its keys have verified them; then the answer counts, not what the JWT says. It is for tokens
+	// that say little, such as the lightweight access tokens of Keycloak, and for those that must end with their session.
+	//
+	// +optional
+	// +kubebuilder:default=Opaque
+	Tokens *IntrospectedTokens `json:"tokens,omitempty"`
+
 	// Endpoint that is asked; https, unless the provider says allowHTTP. By default what the issuer's metadata names as
 	// introspection_endpoint.
 	//
@@ -69,6 +77,18 @@ type Introspection struct {
 	// +kubebuilder:validation:Maximum=100000
 	MaxPerSecond *int32 `json:"maxPerSecond,omitempty"`
 }
+
+// IntrospectedTokens are the tokens that a provider is asked about.
+//
+// +kubebuilder:validation:Enum=Opaque;All
+type IntrospectedTokens string
+
+const (
+	// IntrospectOpaque asks about tokens that only the provider can read.
+	IntrospectOpaque IntrospectedTokens = "Opaque"
+	// IntrospectAll asks about JWTs of the provider too.
+	IntrospectAll IntrospectedTokens = "All"
+)
 
 // ClientAuthMethod is how a client proves itself to an authorization server.
 //

@@ -30,7 +30,7 @@ type StepUp struct {
 	// it by more than the clockSkew of the provider. In whole seconds, at least 1s.
 	//
 	// +optional
-	// +kubebuilder:validation:XValidation:rule="!self.matches('^([0-9]+(h|ms|m|s))+$') || duration(self) >= duration('1s') && duration(self).getMilliseconds() == 0",message="must be whole seconds, at least 1s"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^([0-9]+(h|ms|m|s))+$') || duration(self) >= duration('1s') && duration(self).getMilliseconds() % 1000 == 0",message="must be whole seconds, at least 1s"
 	MaxAge *Duration `json:"maxAge,omitempty"`
 }
 

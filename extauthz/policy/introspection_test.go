@@ -44,6 +44,11 @@ func TestIntrospectionDefaults(t *testing.T) {
 	if diff := cmp.Diff(want, s.Providers()[i].Introspection); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
+	all := compile(t, strings.ReplaceAll(opaqueWorld, "{clientID: c", "{tokens: All, clientID: c"), Options{}).Providers()[i]
+	want.Signed = true
+	if diff := cmp.Diff(want, all.Introspection); diff != "" || all.Fingerprint == s.Providers()[i].Fingerprint {
+		t.Errorf("tokens: All, with another fingerprint (-want +got):\n%s", diff)
+	}
 	changed := compile(t, strings.ReplaceAll(opaqueWorld, "s3cret", "another"), Options{})
 	if s.Providers()[i].Fingerprint == changed.Providers()[i].Fingerprint {
 		t.Error("another secret, and the provider counts as the same")

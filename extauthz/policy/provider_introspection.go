@@ -48,6 +48,12 @@ func (c *providerCompiler) introspection(spec *field.Path) *token.Introspection 
 	} else {
 		c.discoverable(spec, at.Child("endpoint"))
 	}
+	switch tokens := valueOr(in.Tokens, v1alpha1.IntrospectOpaque); tokens {
+	case v1alpha1.IntrospectOpaque, v1alpha1.IntrospectAll:
+		out.Signed = tokens == v1alpha1.IntrospectAll
+	default:
+		c.p().invalid(at.Child("tokens"), string(tokens), "is not known: must be Opaque or All")
+	}
 	c.clientProof(in, out, at)
 	return out
 }

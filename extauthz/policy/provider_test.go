@@ -158,6 +158,7 @@ func TestProviderProblems(t *testing.T) {
 		{"introspection with a secret and a key", asked(`clientID: c, clientSecretRef: {name: s, key: short}, privateKeySecretRef: {name: s, key: short}`, ""), "spec.introspection.privateKeySecretRef: goes with authMethod: PrivateKeyJWT only"},
 		{"introspection with a key and a secret", asked(`clientID: c, authMethod: PrivateKeyJWT, clientSecretRef: {name: s, key: short}`, ""), "spec.introspection.privateKeySecretRef: is missing"},
 		{"introspection with no key", asked(`clientID: c, authMethod: PrivateKeyJWT, privateKeySecretRef: {name: s, key: short}`, ""), "neither one private key in PEM nor a JWK"},
+		{"introspection of other tokens", asked(`clientID: c, tokens: None, clientSecretRef: {name: s, key: short}`, ""), "spec.introspection.tokens"},
 		{"introspection with another method", asked(`clientID: c, authMethod: None, clientSecretRef: {name: s, key: short}`, ""), "must be ClientSecretBasic"},
 		{"introspection over http", asked(`clientID: c, endpoint: "http://a/i", clientSecretRef: {name: s, key: short}`, ""), "spec.introspection.endpoint"},
 		{"introspection at an issuer that is no URL", asked(`clientID: c, clientSecretRef: {name: s, key: short}`, `keys: {remote: {url: "https://a/keys"}}, issuer: corp`), "spec.introspection.endpoint: is missing"},

@@ -96,7 +96,7 @@ func mapped(t *testing.T, claim string, claims token.Claims) *token.Identity {
 	} {
 		claims[name] = value
 	}
-	id, err := token.NewIdentity(&token.Provider{Issuer: issuer, Audiences: []string{"api"}, Subject: path}, claims, noon)
+	id, err := token.NewIdentity(&token.Provider{Issuer: issuer, Audiences: []string{"api"}, TokenTypes: []string{"JWT"}, Subject: path}, claims, noon)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -99,14 +99,21 @@ func (id *Identity) Claims() Claims {
 	return all
 }
 
-// decode reads the payload. It cannot fail: the same text was read when the token was verified.
+// decode reads the payload. The same text was read when the token was verified; if it could not be read now, claims would
+// seem absent that are not, so it panics then, and the request is refused.
 func (id *Identity) decode() Claims {
 	text := id.text
 	if !strings.HasPrefix(strings.TrimLeft(text, " \t\r\n"), "{") { // which is not in the alphabet of base64url
-		b, _ := base64url.DecodeString(text)
+		b, err := base64url.DecodeString(text)
+		if err != nil {
+			panic("the payload of a verified token is no longer base64url")
+		}
 		text = string(b)
 	}
-	all, _ := parseObject(text)
+	all, err := parseObject(text)
+	if err != nil {
+		panic("the payload of a verified token can no longer be read")
+	}
 	return all
 }
 

@@ -20,7 +20,7 @@ func everything(t testing.TB) string {
 	t.Helper()
 	return sign(t, RS256, "rsa", rs256Header, claims(map[string]string{
 		"aud": `["orders-api","x"]`, "nbf": "1799999000.25", "scope": `"orders.read orders.write"`, "realm_access": `{"roles":["admin","dev"]}`,
-		"groups": `["ops","sre"]`, "n": `12345678901234567890`, "none": "null", "a.b": `{"c":"dotted"}`, "a": `{"b":{"c":"stepped"},"d":[1,"two",{}]}`,
+		"groups": `["ops","sre"]`, "jti": `"t-17"`, "sid": `"s-4"`, "n": `12345678901234567890`, "none": "null", "a.b": `{"c":"dotted"}`, "a": `{"b":{"c":"stepped"},"d":[1,"two",{}]}`,
 	}))
 }
 

@@ -8,9 +8,12 @@ import (
 	"time"
 )
 
-// Introspection says how a provider is asked about tokens that are no JWT of its own (RFC 7662). It is data only; package
-// idp acts on it.
+// Introspection says how a provider is asked about tokens (RFC 7662): those that are no JWT of its own, and with Signed
+// those too. It is data only; package idp acts on it.
 type Introspection struct {
+	// Signed: the JWTs of the provider are asked about as well, once their signature is verified; what the answer says counts
+	// then, and not what they say.
+	Signed bool
 	// Endpoint that is asked; "" stands for the one that the metadata of Issuer names.
 	Endpoint, Issuer string
 	// Metadata is where the metadata of Issuer is; "": at Issuer.
@@ -52,6 +55,53 @@ func Opaque(cred Credential, trusted []*Provider) *Provider {
 		return nil
 	}
 	return found
+}
+
+// AskError refuses a token that a provider has signed but wants to be asked about as well. It wraps ErrIntrospection, so
+// that whoever cannot ask refuses.
+type AskError struct {
+	// Provider to ask.
+	Provider *Provider
+
+	signed *Identity // what the token itself says, as far as it is judged
+}
+
+// Error says that nobody has asked.
+func (e *AskError) Error() string {
+	return ErrIntrospection.Error() + ": its signature is not enough, and nobody has asked"
+}
+
+// Unwrap returns ErrIntrospection.
+func (e *AskError) Unwrap() error { return ErrIntrospection }
+
+// Agrees tells whether answered, the provider's answer about the token, may stand for it: that of a bound token must say to
+// what it is bound, or whoever stole the token could use it. The error wraps ErrSender.
+func (e *AskError) Agrees(answered *Identity) error {
+	if e.signed.confirmation != nil && answered.confirmation == nil && e.Provider.Sender != SenderAny {
+		return fmt.Errorf("%w: the token is bound, and the provider's answer does not say to what", ErrSender)
+	}
+	return nil
+}
+
+// asksOfSigned tells whether a signature of p is not enough, and p must be asked about the token.
+func (p *Provider) asksOfSigned() bool { return p.Introspection != nil && p.Introspection.Signed }
+
+// signedOnly is what can be judged of a token of p whose signature was checked, where p must be asked for the rest: type
+// and times. One that has expired is no question to the provider.
+func signedOnly(p *Provider, claims Claims, typ string, now time.Time) (*Identity, error) {
+	id := &Identity{Provider: p, Issuer: p.Issuer, claims: claims}
+	if err := id.readTimes(); err != nil {
+		return nil, err
+	}
+	if err := id.checkTimes(p, now); err != nil {
+		return nil, err
+	}
+	if !slices.Contains(p.TokenTypes, typ) {
+		return nil, ErrTokenType
+	}
+	id.confirmation = readConfirmation(claims)
+	id.claims = nil // the answer has its own
+	return id, nil
 }
 
 // AskedBeside tells whether p and o would both be asked about an opaque token at some place: then nobody can say which.

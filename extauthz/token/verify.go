@@ -68,6 +68,9 @@ func (v *Verifier) CacheStats() (entries int, bytes int64, hits, misses uint64) 
 //
 // A token that was verified before is found again by all its bytes; audience and times are judged each time.
 // That path neither allocates nor does cryptography, provided that Keys does not.
+//
+// Where the provider wants to be asked about tokens that it has signed (Introspection.Signed), what passes is refused with
+// an AskError.
 func (v *Verifier) Verify(ctx context.Context, cred Credential, trusted []*Provider) (*Identity, error) {
 	if len(cred.Raw) > maxTokenBytes {
 		return nil, malformed("longer than 16 KiB")
@@ -75,6 +78,12 @@ func (v *Verifier) Verify(ctx context.Context, cred Credential, trusted []*Provi
 	now := v.now()
 	// The cache holds verified tokens only, so whatever it finds has the shape that is checked next.
 	if id, p := v.cached(ctx, cred, trusted); id != nil {
+		if p.asksOfSigned() {
+			if err := id.checkTimes(p, now); err != nil {
+				return nil, err
+			}
+			return nil, &AskError{Provider: p, signed: id}
+		}
 		if err := id.checkAudience(p); err != nil {
 			return nil, err
 		}
@@ -146,17 +155,31 @@ func (v *Verifier) verify(ctx context.Context, cred Credential, trusted []*Provi
 	if err != nil {
 		return nil, err
 	}
+	if !encrypted {
+		text = "" // it stands in the token
+	}
+	if p.asksOfSigned() {
+		id, err := signedOnly(p, payload, h.typ, now)
+		if err != nil {
+			return nil, err
+		}
+		v.remember(cred.Raw, text, id, set, now)
+		return nil, &AskError{Provider: p, signed: id}
+	}
 	id, err := prove(p, payload, h.typ, now)
 	if err != nil {
 		return nil, err
 	}
-	if v.cache != nil {
-		if !encrypted {
-			text = "" // it stands in the token
-		}
-		v.cache.add(cred.Raw, text, id, set, now)
-	}
+	v.remember(cred.Raw, text, id, set, now)
 	return id, nil
+}
+
+// remember puts a token that set has verified into the cache, where there is one; text is its payload, "" where that stands
+// in raw.
+func (v *Verifier) remember(raw, text string, id *Identity, set *KeySet, now time.Time) {
+	if v.cache != nil {
+		v.cache.add(raw, text, id, set, now)
+	}
 }
 
 // pick returns the provider of this iss among those whose tokens may stand at source.

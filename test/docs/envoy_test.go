@@ -16,10 +16,13 @@ import (
 )
 
 // envoyConfigs are the configurations that users copy.
-var envoyConfigs = []string{"envoy-gateway.yaml", "envoy-sidecar.yaml", "tutorial/envoy.yaml"}
+var envoyConfigs = []string{"envoy-gateway.yaml", "envoy-sidecar.yaml", "envoy-oauth2.yaml", "tutorial/envoy.yaml"}
 
-// tlsFolder is where the sidecar's configuration has its certificates.
-const tlsFolder = "/etc/envoy/tls"
+// tlsFolder is where configurations have their certificates, and secretFolder their secrets.
+const (
+	tlsFolder    = "/etc/envoy/tls"
+	secretFolder = "/etc/envoy/oauth2"
+)
 
 // envoyBinary is the Envoy that make test names.
 func envoyBinary(t *testing.T) string {
@@ -45,7 +48,7 @@ func TestEnvoyTakesTheConfigurations(t *testing.T) {
 	for _, name := range envoyConfigs {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
-			config := strings.ReplaceAll(readExample(t, name), tlsFolder, dir)
+			config := strings.NewReplacer(tlsFolder, dir, secretFolder, dir).Replace(readExample(t, name))
 			if config != readExample(t, name) {
 				writeCertificate(t, dir)
 			}
@@ -85,7 +88,7 @@ func writeCertificate(t *testing.T, dir string) {
 	}
 	for name, block := range map[string]*pem.Block{
 		"ca.crt": {Type: "CERTIFICATE", Bytes: cert}, "tls.crt": {Type: "CERTIFICATE", Bytes: cert},
-		"tls.key": {Type: "PRIVATE KEY", Bytes: private},
+		"tls.key": {Type: "PRIVATE KEY", Bytes: private}, "client-secret": {Type: "SECRET"}, "cookie-key": {Type: "SECRET"},
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), pem.EncodeToMemory(block), 0o600); err != nil {
 			t.Fatal(err)

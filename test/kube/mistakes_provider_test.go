@@ -77,6 +77,7 @@ var providerMistakes = []mistake{
 	{"introspection with a key in place of a secret", provider(`introspection: {clientID: a, privateKeySecretRef: {name: a, key: b}}`), "spec.introspection", "PrivateKeyJWT needs privateKeySecretRef"},
 	{"introspection with a secret in place of a key", provider(`introspection: {clientID: a, authMethod: PrivateKeyJWT, clientSecretRef: {name: a, key: b}}`), "spec.introspection", "PrivateKeyJWT needs privateKeySecretRef"},
 	{"an unknown way to prove who asks", provider(`introspection: {clientID: a, authMethod: None, clientSecretRef: {name: a, key: b}}`), "spec.introspection.authMethod", `supported values: "ClientSecretBasic"`},
+	{"introspection of tokens that are neither", provider(`introspection: {clientID: a, tokens: JWT, clientSecretRef: {name: a, key: b}}`), "spec.introspection.tokens", `supported values: "Opaque", "All"`},
 	{"introspection over http", provider(`introspection: {clientID: a, endpoint: "http://id.example.com/i", clientSecretRef: {name: a, key: b}}`), "spec.introspection.endpoint", "allowHTTP: true allows http"},
 	{"introspection that is remembered for a day", provider(`introspection: {clientID: a, cacheTTL: 24h, clientSecretRef: {name: a, key: b}}`), "spec.introspection.cacheTTL", "must be at most 1h"},
 	{"introspection that takes a minute", provider(`introspection: {clientID: a, timeout: 1m, clientSecretRef: {name: a, key: b}}`), "spec.introspection.timeout", "must be from 10ms to 5s"},
