@@ -10,7 +10,7 @@ COPY controller controller
 COPY extauthz extauthz
 ARG TARGETOS TARGETARCH VERSION=unknown
 RUN CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH \
-    go build -trimpath -buildvcs=false -ldflags "-X main.version=$VERSION" -o /sallyport ./cmd/sallyport
+    go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$VERSION" -o /sallyport ./cmd/sallyport
 
 # No shell, no package, no file but the binary, which brings its root certificates.
 FROM scratch
