@@ -49,8 +49,8 @@ func (id *Identity) Claim(p ClaimPath) (value any, ok bool) {
 	if id.claims != nil {
 		return id.claims.Lookup(p)
 	}
-	if own, ok := id.Own(p); ok {
-		return own, true
+	if id.isSubject(p.name) && len(p.steps) > 1 {
+		return id.Subject, true
 	}
 	if v, there := id.Member(p.name); there {
 		return v, v != nil
@@ -75,13 +75,19 @@ func (id *Identity) Member(name string) (value any, there bool) {
 	}
 	switch {
 	case name == "iss":
-		return id.Issuer, true
+		return id.box(known, name, id.Issuer), true
 	case id.isSubject(name) && len(id.Provider.Subject.steps) < 2:
-		return id.Subject, true
+		return id.box(known, name, id.Subject), true
 	}
 	all := id.decode()
 	value, there = all[name]
-	id.remember(known, name, all)
+	if known != nil && len(known.members) == maxKnown {
+		id.replace(known, id.wholly(all))
+		return value, there
+	}
+	// A copy is kept, as a text of it would keep the whole payload alive.
+	kept, bytes := cloneValue(value)
+	id.replace(known, known.with(knownMember{strings.Clone(name), kept, there}, bytes+textBytes(len(name))))
 	return value, there
 }
 
@@ -134,20 +140,23 @@ func (k *knownClaims) find(name string) (value any, there, ok bool) {
 	return nil, false, false
 }
 
-// remember keeps the member of this name. Its own copy is kept, as a text of it would keep the whole payload alive.
-func (id *Identity) remember(known *knownClaims, name string, all Claims) {
-	value, there := all[name]
-	value, bytes := cloneValue(value)
-	next := &knownClaims{bytes: bytes + perKnownBytes + textBytes(len(name))}
-	if known != nil {
-		if len(known.members) == maxKnown {
-			id.replace(known, id.wholly(all))
-			return
-		}
-		next.members, next.bytes = slices.Clip(known.members), next.bytes+known.bytes
+// box is a field as the member of this name. The box is kept, so that it is not made for each request.
+func (id *Identity) box(known *knownClaims, name, field string) any {
+	var value any = field
+	if known == nil || len(known.members) < maxKnown {
+		id.replace(known, known.with(knownMember{strings.Clone(name), value, true}, boxBytes+textBytes(len(name))))
 	}
-	next.members = append(next.members, knownMember{strings.Clone(name), value, there})
-	id.replace(known, next)
+	return value
+}
+
+// with is what is known beside one more member, which takes so many bytes.
+func (k *knownClaims) with(m knownMember, bytes int64) *knownClaims {
+	next := &knownClaims{bytes: bytes + perKnownBytes}
+	if k != nil {
+		next.members, next.bytes = slices.Clip(k.members), next.bytes+k.bytes
+	}
+	next.members = append(next.members, m)
+	return next
 }
 
 // wholly is what is known when everything is.
