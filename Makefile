@@ -108,7 +108,7 @@ servers: bin/.redis ## unpack nginx, httpd and Tomcat from Debian's packages int
 
 # Redis, for the tests of the shared store. Where there is no apt they are skipped, and say so; .ci/run must have it.
 bin/.redis:
-	@if $(MAKE) --no-print-directory redis; then touch $@; else rm -f bin/servers/*.deb; echo 'No Redis: the tests that need it are skipped.'; fi
+	@if $(MAKE) --no-print-directory redis && test -e bin/servers/usr/bin/redis-server; then touch $@; else rm -f bin/servers/*.deb; echo 'No Redis: the tests that need it are skipped.'; fi
 
 redis: # unpack Redis into bin/servers
 	$(call unpack,$(REDIS_PACKAGES))
