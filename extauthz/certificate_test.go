@@ -233,7 +233,8 @@ func TestWhoShowsNoBoundTokenPaysNothing(t *testing.T) {
 			}
 		})
 	}
-	if without, with := allocations(plain), allocations(certified); with > without {
+	// The race detector has pools forget at random, which moves the mean by one; to decode a certificate takes more than three.
+	if without, with := allocations(plain), allocations(certified); with > without+3 {
 		t.Errorf("%v allocations with a certificate, %v without", with, without)
 	}
 }
