@@ -198,20 +198,34 @@ func (r *Revocations) page(ctx context.Context, from string) ([]entry, error) {
 	return out, nil
 }
 
-// decode reads the revocations of an entry. One that cannot be read is of a newer version, or not of Sallyport: it is loud,
-// and what it names cannot be refused.
+// decode reads the revocations of an entry that have not ended. One that cannot be read is of a newer version, or not of
+// Sallyport: it is loud, and what it names cannot be refused.
 func (r *Revocations) decode(e entry) (out []token.Revocation) {
 	for _, value := range e.values {
 		one, err := token.DecodeRevocation([]byte(value))
-		if err != nil {
+		switch {
+		case err != nil:
 			r.cfg.Log.Error(err, "An entry of the shared revocations cannot be read", "entry", e.ID)
-			continue
-		}
-		if one.Expires.IsZero() || r.cfg.Now().Before(one.Expires) {
+		case !r.ended(&one):
 			out = append(out, one)
 		}
 	}
 	return out
+}
+
+func (r *Revocations) ended(one *token.Revocation) bool {
+	return !one.Expires.IsZero() && !r.cfg.Now().Before(one.Expires)
+}
+
+// over tells whether everything that an entry holds has ended. Of what cannot be read nobody knows: a replica of a newer
+// version may go by it.
+func (r *Revocations) over(e entry) bool {
+	for _, value := range e.values {
+		if one, err := token.DecodeRevocation([]byte(value)); err != nil || !r.ended(&one) {
+			return false
+		}
+	}
+	return true
 }
 
 // trim drops the entries at the beginning of the stream that have ended. One behind an entry that has not stays until then.
@@ -223,7 +237,7 @@ func (r *Revocations) trim(ctx context.Context) error {
 			return err
 		}
 		for _, e := range entries {
-			if from = "(" + e.ID; len(r.decode(e)) > 0 {
+			if from = "(" + e.ID; !r.over(e) {
 				keep = e.ID
 				break
 			}

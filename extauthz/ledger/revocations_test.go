@@ -173,7 +173,7 @@ func TestSharedRevocationsEnd(t *testing.T) {
 	}
 }
 
-// TestForeignEntriesAreLoud: what cannot be read is told, and the rest is read.
+// TestForeignEntriesAreLoud: what cannot be read is told, and stays for whoever can; the rest is read.
 func TestForeignEntriesAreLoud(t *testing.T) {
 	dir := t.TempDir()
 	socket := filepath.Join(dir, "s")
@@ -194,6 +194,13 @@ func TestForeignEntriesAreLoud(t *testing.T) {
 	defer other.mu.Unlock()
 	if log := strings.Join(other.log, "\n"); !strings.Contains(log, "cannot be read") || strings.Contains(log, "iss") {
 		t.Errorf("the log says %q", log)
+	}
+	if err := f.trim(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	left, err := f.page(t.Context(), "-")
+	if err != nil || len(left) != 2 {
+		t.Errorf("of what another version may read %d entries are left, want both (%v)", len(left), err)
 	}
 }
 
