@@ -72,8 +72,14 @@ func newRevocations(flags *serveFlags, options policy.Options, shared *ledger.Sh
 		return nil, usagef("--backchannel-logout-tls-cert-file and --backchannel-logout-tls-key-file go with --backchannel-logout-address")
 	}
 	tail := revocation.NewTail(r.set, revocation.FromLogout)
+	wanted := r.flags.address != ""
+	if !wanted && shared != nil && !flags.inCluster() {
+		// Other replicas may write logouts that this one does not read.
+		r.set.Fresh(time.Time{})
+		log.Info("Without --backchannel-logout-address the logouts in the shared store are not followed: tokens of providers with backChannelLogout are refused")
+	}
 	var err error
-	switch wanted := r.flags.address != ""; {
+	switch {
 	case flags.inCluster() && wanted:
 		config, err := restConfig(flags.kubeconfig)
 		if err != nil {

@@ -71,6 +71,28 @@ func TestSharedLogoutsThatWereNotRead(t *testing.T) {
 	}
 }
 
+// TestSharedLogoutsThatNobodyFollows: a replica whose address was forgotten lets in nobody whom another one may know to have
+// left, and is there for everybody else.
+func TestSharedLogoutsThatNobodyFollows(t *testing.T) {
+	shared, err := ledger.Open(ledger.Config{URL: "unix:///nowhere"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := newTestRevocations(t, shared, "--from=x")
+	if err != nil || r.ready() != nil {
+		t.Fatal(err, r.ready())
+	}
+	id := func(logout *token.Logout) *token.Identity {
+		return &token.Identity{Provider: &token.Provider{Issuer: "a", Logout: logout}, Issuer: "a", Subject: "alice"}
+	}
+	if err := r.set.Judge(id(&token.Logout{}), time.Now()); !errors.Is(err, token.ErrRevocations) {
+		t.Errorf("a token of a provider that tells of logouts: %v", err)
+	}
+	if err := r.set.Judge(id(nil), time.Now()); err != nil {
+		t.Errorf("a token of another: %v", err)
+	}
+}
+
 // TestKeptLogoutsCountWithoutThePort: whoever turns it off lets nobody in again.
 func TestKeptLogoutsCountWithoutThePort(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "state")
