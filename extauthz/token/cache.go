@@ -17,9 +17,9 @@ const (
 	sweptPerAdd = 4
 )
 
-// cache remembers verified tokens, as identities that hold little more than the token. One is found by the bytes of the whole token and the fingerprint of
-// its provider. It is bounded in bytes and gives up entries that were not asked for lately (the clock
-// algorithm). A hash only says where to look: what counts is the comparison.
+// cache remembers verified tokens, as identities that hold little more than the token. One is found by the bytes of the
+// whole token and the fingerprint of its provider. It is bounded in bytes and gives up entries that were not asked for
+// lately (the clock algorithm). A hash only says where to look: what counts is the comparison.
 type cache struct {
 	seed   maphash.Seed
 	shards []cacheShard // a power of two

@@ -38,8 +38,8 @@ type Introspection struct {
 
 // Opaque returns the provider to ask about cred, which Verify has refused; nil where that refusal stands. A token that is
 // a JWS is asked about only where it names no issuer: one of a trusted provider is that provider's to verify, and one of
-// another is nobody's. Nor is an encrypted one asked about where a trusted provider decrypts. Of the trusted providers exactly one that introspects must look where the token stands: a token is
-// shown to none that could not have issued it.
+// another is nobody's. Nor is an encrypted one asked about where a trusted provider decrypts. Of the trusted providers
+// exactly one that introspects must look where the token stands: a token is shown to none that could not have issued it.
 func Opaque(cred Credential, trusted []*Provider) *Provider {
 	var found *Provider
 	for _, p := range trusted {

@@ -62,9 +62,9 @@ func (v *Verifier) CacheStats() (entries int, bytes int64, hits, misses uint64) 
 
 // Verify checks cred, a JWS in compact form (RFC 7515 §7.1) that holds a JWT, and returns the identity it
 // proves. Where a provider has keys for it, cred may be a JWE in compact form (RFC 7516 §7.1) whose plaintext
-// is such a JWS, and no further JWE. Only a provider in trusted whose issuer is iss, and whose tokens may stand at cred.Source, can have
-// signed it; alg none is always refused (RFC 8725 §3.2). The error wraps exactly one of the Err values of
-// this package. Nothing of cred.Raw is kept but copies.
+// is such a JWS, and no further JWE. Only a provider in trusted that issues iss, and whose tokens may stand at
+// cred.Source, can have signed it; alg none is always refused (RFC 8725 §3.2). The error wraps exactly one of the Err
+// values of this package. Nothing of cred.Raw is kept but copies.
 //
 // A token that was verified before is found again by all its bytes; audience and times are judged each time.
 // That path neither allocates nor does cryptography, provided that Keys does not.
