@@ -8,6 +8,8 @@ import (
 
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 	"github.com/golang-jwt/jwt/v5"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/proto"
 
@@ -37,11 +39,16 @@ func usualRequest(b testing.TB, w *world) *authv3.CheckRequest {
 
 // answers benchmarks a whole Check without the network, from bytes to bytes.
 func (w *world) answers(b *testing.B, in *authv3.CheckRequest, reason string) {
+	w.answersIn(context.Background(), b, in, reason)
+}
+
+// answersIn is answers for a call with the metadata of ctx.
+func (w *world) answersIn(ctx context.Context, b *testing.B, in *authv3.CheckRequest, reason string) {
 	data, err := proto.Marshal(in)
 	if err != nil {
 		b.Fatal(err)
 	}
-	if out, err := w.checkBytes(context.Background(), data); err != nil || meta(out, "reason") != reason {
+	if out, err := w.checkBytes(ctx, data); err != nil || meta(out, "reason") != reason {
 		b.Fatal(out, err)
 	}
 	received := mem.BufferSlice{mem.SliceBuffer(data)}
@@ -49,7 +56,7 @@ func (w *world) answers(b *testing.B, in *authv3.CheckRequest, reason string) {
 	receive := func(v any) error { return c.Unmarshal(received, v) }
 	b.ReportAllocs()
 	for b.Loop() {
-		out, err := w.handle(context.Background(), receive)
+		out, err := w.handle(ctx, receive)
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -65,6 +72,19 @@ func (w *world) answers(b *testing.B, in *authv3.CheckRequest, reason string) {
 func BenchmarkCheck(b *testing.B) {
 	w := newWorld(b, nil)
 	w.answers(b, usualRequest(b, w), "Allowed")
+}
+
+// BenchmarkCheckTraced is BenchmarkCheck with tracing: where the proxy samples the trace, where it does not, and where it says
+// nothing of one.
+func BenchmarkCheckTraced(b *testing.B) {
+	provider := sdktrace.NewTracerProvider(sdktrace.WithBatcher(tracetest.NewNoopExporter()))
+	defer provider.Shutdown(context.Background())
+	w := newWorld(b, func(c *Config) { c.Tracer = provider.Tracer("") })
+	for name, traceparent := range map[string]string{"sampled": sampledParent, "unsampled": unsampledParent, "none": ""} {
+		b.Run(name, func(b *testing.B) {
+			w.answersIn(calledWith("traceparent", traceparent), b, usualRequest(b, w), "Allowed")
+		})
+	}
 }
 
 // BenchmarkCheckCold verifies the signature each time.

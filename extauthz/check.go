@@ -9,6 +9,7 @@ import (
 	"time"
 
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/mem"
@@ -35,6 +36,9 @@ type check struct {
 	sending  sending
 	// nonce that the client is told for its next proof; empty for none.
 	nonce string
+	// status of the answer to the client; 0 where the request is allowed.
+	status int32
+	span   trace.Span // nil: the Check is not traced
 
 	request policy.Request // room for req
 	headers []policy.HeaderValue
@@ -62,7 +66,7 @@ func (c *check) release() {
 func (c *check) forget() {
 	c.reading.forget()
 	c.id, c.start, c.req, c.trusted, c.decision = "", time.Time{}, nil, nil, policy.Decision{}
-	c.sending, c.nonce = sending{}, ""
+	c.sending, c.nonce, c.status, c.span = sending{}, "", 0, nil
 	c.request = policy.Request{}
 	c.headers = emptied(c.headers)
 }
@@ -129,6 +133,7 @@ func (s *Server) answer(ctx context.Context, c *check) (out mem.Buffer, err erro
 			out, err = s.recovered(fault, c), nil
 		}
 	}()
+	ctx = s.trace(ctx, c)
 	c.readRequest(c.received.ReadOnlyData())
 	// Envoy says how long it waits. When that is over, working on the Check would only make the ones behind it late too.
 	if inFlight > int64(s.cfg.MaxInFlight) || errors.Is(ctx.Err(), context.DeadlineExceeded) {
@@ -138,8 +143,12 @@ func (s *Server) answer(ctx context.Context, c *check) (out mem.Buffer, err erro
 	}
 	c.nonce = s.nonce(c)
 	out = c.written()
-	s.metrics.observe(&c.decision, s.cfg.Now().Sub(c.start))
+	now := s.cfg.Now()
+	s.metrics.observe(&c.decision, now.Sub(c.start))
 	s.log.decided(c)
+	if c.span != nil {
+		ended(c.span, c.id, &c.decision, c.status, now)
+	}
 	c.release()
 	return out, nil
 }
@@ -175,11 +184,15 @@ func (c *check) written() mem.Buffer {
 	room := answers.Get(0)
 	e := encoder{out: *room}
 	a := c.answered()
-	c.headers = a.headers
+	c.headers, c.status = a.headers, a.status
 	e.response(&a, &c.decision, c.id)
 	if *room = e.out; e.bad {
 		// It would not be read, and the request might pass.
 		answers.Put(room)
+		by := c.decision.Verdict
+		c.decision = refuse(policy.ReasonInternalError)
+		c.decision.Policy, c.decision.Rule = by.Policy, by.Rule
+		c.status = int32(c.decision.Reason.Status())
 		return plainRefusal(policy.ReasonInternalError, c.id, c.grpc)
 	}
 	return mem.NewBuffer(room, answers)
@@ -201,7 +214,12 @@ func refuse(r policy.Reason) policy.Decision {
 
 // recovered answers in place of a Check that panicked.
 func (s *Server) recovered(fault any, c *check) mem.Buffer {
-	s.metrics.panicked(s.cfg.Now().Sub(c.start))
+	now := s.cfg.Now()
+	s.metrics.panicked(now.Sub(c.start))
+	if c.span != nil {
+		d := refuse(policy.ReasonInternalError)
+		ended(c.span, c.id, &d, int32(d.Reason.Status()), now)
+	}
 	s.cfg.Log.Error(fmt.Errorf("panic: %v", fault), "Check panicked; the request is refused",
 		"decisionID", c.id, "stack", string(debug.Stack()))
 	return plainRefusal(policy.ReasonInternalError, c.id, c.grpc)

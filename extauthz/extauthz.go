@@ -24,6 +24,7 @@ import (
 
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/sallyport/sallyport/extauthz/policy"
 	"github.com/sallyport/sallyport/extauthz/token"
@@ -85,6 +86,8 @@ type Config struct {
 	RefusalsPerSecond float64
 	// Registerer of the metrics; nil registers none.
 	Registerer prometheus.Registerer
+	// Tracer makes a span for each Check whose proxy samples the trace that it belongs to; nil traces none.
+	Tracer trace.Tracer
 
 	// ClientAddress says whose address rules with cidrs judge: the same as in the policy.Options of the snapshot.
 	ClientAddress policy.ClientAddress

@@ -37,7 +37,7 @@ type keys struct {
 
 // newKeys makes a keeper. loopback lets providers be on this machine; api is where the keys of the cluster's own
 // ServiceAccounts are, nil where there is no cluster.
-func newKeys(log logr.Logger, loopback bool, api *idp.APIServer, reg prometheus.Registerer) (*keys, error) {
+func newKeys(log logr.Logger, loopback bool, api *idp.APIServer, traced *tracing, reg prometheus.Registerer) (*keys, error) {
 	k := &keys{
 		log: log,
 		success: prometheus.NewGaugeVec(prometheus.GaugeOpts{
@@ -53,7 +53,7 @@ func newKeys(log logr.Logger, loopback bool, api *idp.APIServer, reg prometheus.
 		}
 	}
 	var err error
-	k.keeper, err = idp.New(idp.Config{Log: log, AllowLoopback: loopback, APIServer: api, OnChange: k.count})
+	k.keeper, err = idp.New(idp.Config{Log: log, AllowLoopback: loopback, APIServer: api, OnChange: k.count, OnWait: traced.waits("keys", "sallyport.provider")})
 	return k, err
 }
 

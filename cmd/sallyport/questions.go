@@ -10,6 +10,7 @@ import (
 
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/attribute"
 
 	"github.com/sallyport/sallyport/extauthz/idp"
 	"github.com/sallyport/sallyport/extauthz/policy"
@@ -30,14 +31,17 @@ type questions struct {
 }
 
 // newQuestions makes those who ask. loopback lets what they ask be on this machine; cacheBytes bounds what is remembered.
-func newQuestions(log logr.Logger, loopback bool, cacheBytes int64, reg prometheus.Registerer) (*questions, error) {
+func newQuestions(log logr.Logger, loopback bool, cacheBytes int64, traced *tracing, reg prometheus.Registerer) (*questions, error) {
 	q := &questions{
 		log:            log,
 		introspections: newAskedMetrics("introspection", "provider", "a provider about opaque tokens", "Active, Inactive, Refused"),
 		lookups:        newAskedMetrics("lookup", "lookup", "a service about what rules look up", "Found, NotFound"),
 	}
 	config := func(m *askedMetrics) idp.IntrospectorConfig {
-		return idp.IntrospectorConfig{Log: log, AllowLoopback: loopback, CacheBytes: cacheBytes / 2, OnAnswer: m.answered, OnCircuit: m.circuitChanged}
+		return idp.IntrospectorConfig{
+			Log: log, AllowLoopback: loopback, CacheBytes: cacheBytes / 2, OnAnswer: m.answered, OnCircuit: m.circuitChanged,
+			OnWait: traced.waits(m.kind, attribute.Key("sallyport."+m.label)),
+		}
 	}
 	var err error
 	if q.introspector, err = idp.NewIntrospector(config(q.introspections)); err != nil {

@@ -57,6 +57,7 @@ type serveFlags struct {
 	maxInFlight               int
 	tokenCacheBytes           int64
 	answerCacheBytes          int64
+	tracing                   bool
 
 	// isSet tells whether a flag was given.
 	isSet    func(flag string) bool
@@ -90,6 +91,7 @@ func (s *serveFlags) register(f *pflag.FlagSet) {
 	f.IntVar(&s.maxInFlight, "max-in-flight", extauthz.DefaultMaxInFlight, "requests that are worked on at a time; more are refused at once")
 	f.Int64Var(&s.tokenCacheBytes, "token-cache-bytes", tokenCacheBytes, "memory for verified tokens; 0 for none")
 	f.Int64Var(&s.answerCacheBytes, "answer-cache-bytes", idp.DefaultAnswerBytes, "memory for what was asked while requests waited, half for opaque tokens and half for lookups; 0 for none")
+	f.BoolVar(&s.tracing, "tracing", false, "make OpenTelemetry spans of Checks whose proxy samples their trace, and send them by OTLP over gRPC to where OTEL_EXPORTER_OTLP_ENDPOINT says")
 	f.StringVar(&s.stateDir, "state-dir", "", "folder in which the public keys of providers, and logouts, outlive a restart, with --from; nobody else may write there")
 }
 
@@ -116,6 +118,7 @@ func serve(ctx context.Context, flags *serveFlags, out io.Writer) error {
 	defer s.keys.keeper.Close()
 	defer s.questions.close()
 	defer s.revocations.close()
+	defer s.tracing.close()
 	return s.run(ctx)
 }
 
@@ -133,6 +136,7 @@ type service struct {
 	questions *questions
 	store     *store
 	tls       *extauthz.TLS // nil: none
+	tracing   *tracing      // nil: none
 	server    *extauthz.Server
 	// started tells whether there are policies.
 	started func() bool
@@ -156,10 +160,15 @@ func newService(flags *serveFlags, out io.Writer) (*service, error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.keys, err = newKeys(s.log, flags.allowLoopbackProviders, api, s.registry); err != nil {
+	if flags.tracing {
+		if s.tracing, err = newTracing(s.log, s.registry); err != nil {
+			return nil, err
+		}
+	}
+	if s.keys, err = newKeys(s.log, flags.allowLoopbackProviders, api, s.tracing, s.registry); err != nil {
 		return nil, err
 	}
-	if s.questions, err = newQuestions(s.log, flags.allowLoopbackProviders, flags.answerCacheBytes, s.registry); err != nil {
+	if s.questions, err = newQuestions(s.log, flags.allowLoopbackProviders, flags.answerCacheBytes, s.tracing, s.registry); err != nil {
 		return nil, err
 	}
 	if s.store, err = newStore(&flags.store, s.log, s.registry); err != nil {
@@ -211,9 +220,9 @@ func (s *service) newServer(options policy.Options, snapshot *atomic.Pointer[pol
 	config := extauthz.Config{
 		Snapshot: snapshot, Verifier: verifier, Introspector: s.questions.introspector, Looker: s.questions.looker,
 		Revocations: s.revocations.set, Ready: s.revocations.ready,
-		Proofs: s.store.proofs, Nonces: s.store.nonces, PublicScheme: s.flags.publicScheme, Status: s.store.status,
+		Proofs: s.tracing.proofs(s.store), Nonces: s.store.nonces, PublicScheme: s.flags.publicScheme, Status: s.store.status,
 		CacheStats: verifier.CacheStats, Decryptions: verifier.Decryptions, Log: s.log, Registerer: s.registry,
-		ClientAddress: options.ClientAddress, XFFTrustedHops: s.flags.xffTrustedHops,
+		Tracer: s.tracing.forChecks(), ClientAddress: options.ClientAddress, XFFTrustedHops: s.flags.xffTrustedHops,
 		ClientCertificate: extauthz.CertificateSource(s.flags.clientCertificate), XFCCTrustedHops: s.flags.xfccTrustedHops,
 		RequireScope: s.flags.requireScope, ScopeFromPrincipal: s.flags.scopeFromPrincipal,
 		TrustDomain: options.TrustDomain, GatewayPrincipals: s.flags.gatewayPrincipals,

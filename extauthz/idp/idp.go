@@ -56,7 +56,26 @@ type Config struct {
 	OnChange func(Status)
 	// FetchTimeout bounds one attempt, discovery and key set together; 0: DefaultFetchTimeout.
 	FetchTimeout time.Duration
+	// OnWait is told when a request, that of ctx, begins to wait for a fetch of a provider's keys. What became of it is
+	// ResultFetched, or a Reason. May be nil.
+	OnWait OnWait
 }
+
+// OnWait is told when a request begins to wait, with its context and the name of what is asked, and returns what is to be
+// told when the waiting is over: what became of the question, and whether that is a failure. Several requests may wait for
+// one question, and a question may outlast all of them. It is called by several goroutines at once.
+type OnWait func(ctx context.Context, name string) (over func(result string, failed bool))
+
+// orNone is w, or what does nothing.
+func (w OnWait) orNone() OnWait {
+	if w != nil {
+		return w
+	}
+	return func(context.Context, string) func(string, bool) { return func(string, bool) {} }
+}
+
+// ResultFetched is what became of a fetch of keys that succeeded.
+const ResultFetched = "Success"
 
 // Keeper is a token.KeySource that fetches the keys of providers in the background. Providers whose Remote has the
 // same ID share keys and fetches. All methods may be called concurrently; of Sync, one call at a time.
@@ -93,6 +112,7 @@ func New(config Config) (*Keeper, error) {
 	if config.Random == nil {
 		config.Random = rand.Float64
 	}
+	config.OnWait = config.OnWait.orNone()
 	k := &Keeper{config: config}
 	k.newFetch = func(r *token.Remote) func(context.Context) ([]byte, error) {
 		f := newFetcher(r, config.AllowLoopback)
@@ -232,7 +252,7 @@ func (k *Keeper) Keys(ctx context.Context, p *token.Provider, after *token.KeySe
 	}
 	set := r.keys()
 	if set == nil || set == after {
-		r.await(ctx)
+		r.await(ctx, p.Name)
 		set = r.keys()
 	}
 	if set == nil {

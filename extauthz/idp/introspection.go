@@ -55,6 +55,7 @@ func (c *IntrospectorConfig) fill() {
 	if c.OnCircuit == nil {
 		c.OnCircuit = func(string, bool) {}
 	}
+	c.OnWait = c.OnWait.orNone()
 }
 
 // sparing is ctx with a timeout, and with some of its own deadline spared for the answer.

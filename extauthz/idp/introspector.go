@@ -55,6 +55,8 @@ type IntrospectorConfig struct {
 	OnAnswer func(provider, result string, took time.Duration)
 	// OnCircuit is told when the circuit of a provider opens or closes. May be nil.
 	OnCircuit func(provider string, open bool)
+	// OnWait is told when a request, that of ctx, begins to wait for an answer. May be nil.
+	OnWait OnWait
 }
 
 // Introspector asks providers about tokens that are no JWT (RFC 7662), and remembers what they say. All methods may be
@@ -184,15 +186,18 @@ func (i *Introspector) Introspect(ctx context.Context, raw string, p *token.Prov
 	ctx, cancel := sparing(ctx, c.in.Timeout)
 	defer cancel()
 	copied := strings.Clone(raw)
+	over := i.config.OnWait(ctx, c.name)
 	flight := c.flights.DoChan(copied, func() (any, error) { return i.question(c, copied, p, c.gate.ask) })
 	select {
 	case landed := <-flight:
+		v, _ := landed.Val.(verdict)
+		over(result(v, landed.Err), landed.Err != nil)
 		if landed.Err != nil {
 			return nil, landed.Err
 		}
-		v := landed.Val.(verdict)
 		return v.identity, v.err
 	case <-ctx.Done():
+		over(string(Timeout), true)
 		return nil, fmt.Errorf("%w: it did not answer in time", token.ErrIntrospection)
 	}
 }

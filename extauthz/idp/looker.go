@@ -77,7 +77,7 @@ func (n *looking) close() {
 	n.asker.close()
 }
 
-// NewLooker returns a Looker that knows no lookup yet. OnAnswer and OnCircuit are told of the names of lookups.
+// NewLooker returns a Looker that knows no lookup yet. OnAnswer, OnCircuit and OnWait are told of the names of lookups.
 func NewLooker(config IntrospectorConfig) (*Looker, error) {
 	if config.CacheBytes < 0 {
 		return nil, errors.New("the size of the cache of answers must not be negative")
@@ -176,15 +176,18 @@ func (k *Looker) Look(ctx context.Context, l *token.Lookup, id *token.Identity, 
 	ctx, cancel := sparing(ctx, l.Timeout)
 	defer cancel()
 	q.raw = strings.Clone(raw)
+	over := k.config.OnWait(ctx, l.Name)
 	flight := n.flights.DoChan(q.name(), func() (any, error) { return k.question(n, q, n.gate.ask) })
 	select {
 	case landed := <-flight:
+		f, _ := landed.Val.(found)
+		over(lookupResult(f, landed.Err), landed.Err != nil)
 		if landed.Err != nil {
 			return nil, landed.Err
 		}
-		f := landed.Val.(found)
 		return f.answer, f.err
 	case <-ctx.Done():
+		over(string(Timeout), true)
 		return nil, fmt.Errorf("%w: it did not answer in time", token.ErrLookup)
 	}
 }

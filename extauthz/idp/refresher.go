@@ -211,20 +211,32 @@ func (r *refresher) usable(h *held, now time.Time) bool {
 	return h.set != nil && now.Sub(h.lastSuccess) <= lasts
 }
 
-// await asks for an attempt, unless one is under way or the last one is too young, and waits for its end: at most
-// MaxWait and not beyond ctx.
-func (r *refresher) await(ctx context.Context) {
+// await asks for an attempt, unless one is under way or the last one is too young, and waits for its end, in the name of
+// provider: at most MaxWait and not beyond ctx.
+func (r *refresher) await(ctx context.Context, provider string) {
 	flight := r.ask(r.config.Now())
 	if flight == nil {
 		return
 	}
+	over := r.config.OnWait(ctx, provider)
 	patience := time.NewTimer(MaxWait)
 	defer patience.Stop()
 	select {
 	case <-flight:
+		over(r.held.Load().result())
 	case <-patience.C:
+		over(string(Timeout), true)
 	case <-ctx.Done():
+		over(string(Timeout), true)
 	}
+}
+
+// result is the word for what became of the last attempt, and whether it failed.
+func (h *held) result() (word string, failed bool) {
+	if h.err != nil {
+		return string(h.err.Reason), true
+	}
+	return ResultFetched, false
 }
 
 // ask returns the attempt to wait for, and starts it where that is due; nil: there is none, or its turn comes later. The cool-down runs from
