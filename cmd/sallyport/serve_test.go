@@ -35,13 +35,14 @@ func testService(t *testing.T, objects string, args ...string) *service {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.keys.keeper.Close)
+	t.Cleanup(s.tracing.close)
 	return s
 }
 
 func TestMetricsAreDocumented(t *testing.T) {
 	var have []string
 	for _, s := range []*service{
-		testService(t, "", "--shared-store=unix:///nowhere", "--backchannel-logout-address=127.0.0.1:0"), clusterService(t, "--webhook-address=127.0.0.1:9443"),
+		testService(t, "", "--shared-store=unix:///nowhere", "--backchannel-logout-address=127.0.0.1:0", "--tracing"), clusterService(t, "--webhook-address=127.0.0.1:9443"),
 	} {
 		have = append(have, metricNames(s.registry)...)
 	}

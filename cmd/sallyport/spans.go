@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -32,6 +34,9 @@ type spans struct {
 
 	sent, failed, dropped prometheus.Counter
 }
+
+// errNoRoom: the collector took the spans that were sent, but more slowly than they came.
+var errNoRoom = errors.New("there was no room for them")
 
 var (
 	_ sdktrace.SpanProcessor = (*spans)(nil)
@@ -65,9 +70,6 @@ func (s *spans) OnEnd(span sdktrace.ReadOnlySpan) {
 	s.SpanProcessor.OnEnd(span)
 }
 
-// left is how many spans wait.
-func (s *spans) left() int64 { return s.waiting.Load() }
-
 // batches is the exporter that the processor of batches knows.
 type batches struct{ spans *spans }
 
@@ -85,9 +87,16 @@ func (b batches) ExportSpans(ctx context.Context, list []sdktrace.ReadOnlySpan) 
 		s.lost.Add(n)
 	}
 	if s.lost.Load() > 0 {
-		s.tell.Do(func() { s.log.Error(err, "Spans are lost", "spans", s.lost.Swap(0)) })
+		s.tell.Do(func() { s.log.Error(cmp.Or(err, errNoRoom), "Spans are lost", "spans", s.lost.Swap(0)) })
 	}
 	return nil
+}
+
+// tellAll tells of what the log has not told of yet.
+func (s *spans) tellAll() {
+	if n := s.lost.Swap(0); n > 0 {
+		s.log.Info("Spans are lost", "spans", n)
+	}
 }
 
 // Shutdown implements sdktrace.SpanExporter.

@@ -158,6 +158,7 @@ func (t *tracing) close() {
 	ctx, cancel := context.WithTimeout(context.Background(), flushTimeout)
 	defer cancel()
 	if err := t.provider.Shutdown(ctx); err != nil {
-		t.log.Error(err, "The last spans were not sent", "spans", t.spans.left())
+		t.log.Error(err, "The last spans were not sent", "spans", t.spans.waiting.Load())
 	}
+	t.spans.tellAll()
 }
