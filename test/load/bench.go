@@ -25,6 +25,7 @@ type bench struct {
 
 	minter      *minter
 	certificate *certificate
+	collector   *collector // nil: nobody has needed one yet
 	servers     map[subject]*server
 	workloads   map[workKey]*workload
 }
@@ -38,6 +39,7 @@ type subject struct {
 	tls      bool
 	unix     bool   // listens on a Unix socket
 	scraped  bool   // its metrics are fetched each second
+	traced   bool   // each Check belongs to a trace; one in sampledEvery is sampled
 	binary   string // another Sallyport than the one that is measured; "": that one
 	alone    string // a subject of another name is another process
 }
@@ -51,6 +53,9 @@ func (b *bench) close() error {
 	var failed []error
 	for _, s := range b.servers {
 		failed = append(failed, s.stop())
+	}
+	if b.collector != nil {
+		failed = append(failed, b.collector.stop())
 	}
 	return errors.Join(failed...)
 }
@@ -83,7 +88,22 @@ func (b *bench) start(ctx context.Context, of subject) (*server, error) {
 	if of.tls {
 		args = append(args, "--tls-cert-file", b.certificate.chainFile, "--tls-key-file", b.certificate.keyFile)
 	}
-	return startSallyport(ctx, cmp.Or(of.binary, b.sallyport), dir, address, b.serverCPUs, args...)
+	var environment []string
+	if of.traced {
+		if b.collector == nil {
+			c, err := startCollector()
+			if err != nil {
+				return nil, err
+			}
+			b.collector = c
+		}
+		args, environment = append(args, "--tracing"), b.collector.environment()
+	}
+	s, err := startSallyport(ctx, cmp.Or(of.binary, b.sallyport), dir, address, b.serverCPUs, environment, args...)
+	if err == nil {
+		s.traced = of.traced
+	}
+	return s, err
 }
 
 // workload is the one for estate and tokens; it is made if need be, on all cores.

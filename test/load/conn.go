@@ -65,6 +65,8 @@ type conn struct {
 	unacked       uint32
 	leaving       bool // the server takes no new streams here
 	written       int  // writes so far
+	traced        bool // each stream belongs to a trace
+	begun         int  // streams that do, so far
 
 	done func(*stream) error // called for each answered stream
 }

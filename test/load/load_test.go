@@ -114,6 +114,30 @@ func TestServerCountsWhatWasSent(t *testing.T) {
 	agreesWithProc(t, d.server.pid())
 }
 
+// TestOneInAHundredIsTraced: the client samples as often as it says, and the spans reach the collector.
+func TestOneInAHundredIsTraced(t *testing.T) {
+	b, ctx := newTestBench(t), context.Background()
+	of := subject{estate: estate{}.complete(), traced: true}
+	work, err := b.workload(of.estate, 100, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := b.driver(ctx, of, work, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.close()
+	if _, err := d.drive(&round{inFlight: 8, checks: 5 * sampledEvery}); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.server.stop(); err != nil { // which sends what is left
+		t.Fatal(err)
+	}
+	if n := b.collector.spans.Load(); n != 5 {
+		t.Errorf("%d spans of %d Checks", n, 5*sampledEvery)
+	}
+}
+
 // agreesWithProc fails unless cpuTime says the same as /proc/PID/stat, give or take its ticks.
 func agreesWithProc(t *testing.T, pid int) {
 	t.Helper()

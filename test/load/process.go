@@ -23,6 +23,8 @@ type server struct {
 	admin     string // of Sallyport's or Envoy's administration, else ""
 	readyPath string // what it answers with 200 there, once it is ready
 	ready     time.Duration
+	traced    bool     // Checks that are sent to it belong to traces
+	variables []string // of its environment, beside our own
 	cmd       *exec.Cmd
 	log       *tail
 	ended     chan struct{}
@@ -35,12 +37,12 @@ const maxStarts = 5
 const unixScheme = "unix://"
 
 // startSallyport runs bin as a user would, with the folder of policies at dir, on the cores of cpus. It listens at address;
-// "": on a free port.
-func startSallyport(ctx context.Context, bin, dir, address string, cpus []int, args ...string) (*server, error) {
+// "": on a free port. variables come into its environment.
+func startSallyport(ctx context.Context, bin, dir, address string, cpus []int, variables []string, args ...string) (*server, error) {
 	return start(ctx, "Sallyport", cpus, func(s *server) ([]string, error) {
 		admin, err := freeAddress()
 		s.admin, s.readyPath = admin, "/readyz"
-		s.address = cmp.Or(address, s.address)
+		s.address, s.variables = cmp.Or(address, s.address), variables
 		return append([]string{bin, "serve", "--from", dir, "--grpc-address", s.address, "--admin-address", admin, "--drain-delay", "0s"}, args...), err
 	})
 }
@@ -77,6 +79,7 @@ func start(ctx context.Context, name string, cpus []int, command func(*server) (
 func (s *server) run(ctx context.Context, line []string, cpus []int) error {
 	s.cmd = exec.Command(line[0], line[1:]...)
 	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
+	s.cmd.Env = append(os.Environ(), s.variables...)
 	began := time.Now()
 	if err := startPinned(s.cmd, cpus); err != nil {
 		return fmt.Errorf("starting %s: %w", s.name, err)

@@ -1,11 +1,16 @@
 package main
 
 import (
+	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
 )
+
+// sampledEvery is the number of Checks of which one is of a trace that is sampled.
+const sampledEvery = 100
 
 // maxFrame is the largest frame that every server takes (RFC 9113 §4.2).
 const maxFrame = 16384
@@ -56,7 +61,22 @@ func (c *conn) open(s *stream) error {
 			return err
 		}
 	}
+	if c.traced {
+		if err := c.encoder.WriteField(hpack.HeaderField{Name: "traceparent", Value: c.traceparent()}); err != nil {
+			return err
+		}
+	}
 	return c.framer.WriteHeaders(http2.HeadersFrameParam{StreamID: s.id, BlockFragment: c.block.Bytes(), EndHeaders: true})
+}
+
+// traceparent is what an Envoy with a tracer says of the trace that a Check belongs to.
+func (c *conn) traceparent() string {
+	flags := 0
+	if c.begun%sampledEvery == 0 {
+		flags = 1
+	}
+	c.begun++
+	return fmt.Sprintf("00-%016x%016x-%016x-%02x", rand.Uint64(), rand.Uint64()|1, rand.Uint64()|1, flags)
 }
 
 // sendWaiting sends what waits, in order, as far as the windows and the bound of streams let it.

@@ -57,6 +57,7 @@ func extras(plain subject, tokens int) []figure {
 	list := []figure{
 		{name: "metrics, scraped each second", of: with(func(s *subject) { s.scraped = true }), goal: 1.05},
 		{name: "log at its default level", against: with(func(s *subject) { s.flags = "--log-level error" }), goal: 1.05},
+		{name: "tracing, one Check in a hundred sampled", of: with(func(s *subject) { s.traced = true }), goal: 1.05},
 		{name: "two upstream headers", of: with(func(s *subject) { s.estate.upstream = true }), goal: 1.05},
 		{name: "dynamic metadata of two claims", of: with(func(s *subject) { s.estate.metadata = true }), goal: 1.05},
 		{name: "a CEL expression", of: with(func(s *subject) { s.estate.cel = true })},
@@ -77,7 +78,7 @@ func extras(plain subject, tokens int) []figure {
 
 // table measures list, prints it as it goes, and returns the names of the figures that fall short of their gates.
 func (b *bench) table(ctx context.Context, out io.Writer, list []figure) (short []string, err error) {
-	const format = "%-38s %9s %9s %8s  %-15s %-6s %-6s %-6s %s\n"
+	const format = "%-40s %9s %9s %8s  %-15s %-6s %-6s %-6s %s\n"
 	fmt.Fprintf(out, format, "CPU of the server by Check", "µs", "against", "ratio", "range", "floor", "gate", "goal", "")
 	for _, f := range list {
 		c, err := b.compare(ctx, f)
