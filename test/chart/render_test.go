@@ -31,6 +31,7 @@ var everything = []string{
 	"dryRun=true", "requireScope=true", "allowLoopbackProviders=true", "clientAddress=xff", "xffTrustedHops=1",
 	"clientCertificate=xfcc", "xfccTrustedHops=1", "publicScheme=https", "dpopNonceKey.secretName=dpop",
 	"sharedStore.url=rediss://sallyport@valkey.infra:6379/0", "sharedStore.password.secretName=store", "sharedStore.ca.secretName=store",
+	"tracing.enabled=true", "tracing.endpoint=http://collector.observability:4317",
 	"trustDomain=cluster.local", "gatewayPrincipals={spiffe://cluster.local/ns/infra/sa/*}", "hostGrants=false",
 	"imagePullSecrets[0].name=registry", "service.trafficDistribution=PreferSameZone", "podLabels.team=platform",
 	"nodeSelector.disk=fast", "tolerations[0].operator=Exists", "extraEnv[0].name=HTTPS_PROXY,extraEnv[0].value=proxy",

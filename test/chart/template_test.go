@@ -101,6 +101,29 @@ func TestPodsEndAfterTheirRequests(t *testing.T) {
 	t.Error("no --drain-timeout among the arguments")
 }
 
+// TestTracing: the flag, and the variable that names the collector.
+func TestTracing(t *testing.T) {
+	const variable = "OTEL_EXPORTER_OTLP_ENDPOINT"
+	for endpoint, set := range map[string][]string{
+		"": nil, "http://collector.observability:4317": {"tracing.enabled=true", "tracing.endpoint=http://collector.observability:4317"},
+		"http://sidecar:4317": {"tracing.enabled=true", "extraEnv[0].name=" + variable, "extraEnv[0].value=http://sidecar:4317"},
+	} {
+		c := containerOf(t, template(t, set...))
+		if slices.Contains(c.Args, "--tracing") != (endpoint != "") {
+			t.Errorf("%v: the arguments are %v", set, c.Args)
+		}
+		var got []string
+		for _, e := range c.Env {
+			if e.Name == variable {
+				got = append(got, e.Value)
+			}
+		}
+		if want := strings.Fields(endpoint); !slices.Equal(got, want) {
+			t.Errorf("%v: %s is %v", set, variable, got)
+		}
+	}
+}
+
 // TestMountsHaveTheirVolumes: what the arguments name lies in a volume that is there.
 func TestMountsHaveTheirVolumes(t *testing.T) {
 	spec := deploymentOf(t, template(t, everything...)).Spec.Template.Spec

@@ -36,6 +36,8 @@ func TestWrongValuesAreRefused(t *testing.T) {
 		{"no scheme", "publicScheme=ftp", "at '/publicScheme'"},
 		{"no store", "sharedStore.url=valkey.infra:6379", "at '/sharedStore/url'"},
 		{"a password for no store", "sharedStore.password.secretName=store", "need sharedStore.url"},
+		{"a collector of no traces", "tracing.endpoint=http://collector:4317", "tracing.endpoint needs tracing.enabled"},
+		{"a collector that is no URL", "tracing.endpoint=collector:4317", "at '/tracing/endpoint'"},
 		{"all namespaces and one", "referenceNamespaces={*,shop}", "referenceNamespaces"},
 		{"two sides of a budget", "podDisruptionBudget.minAvailable=1", "podDisruptionBudget needs exactly one"},
 		{"delay as long as the drain", "drainDelaySeconds=20", "drainDelaySeconds must be under drainSeconds"},
@@ -109,7 +111,7 @@ func (s shape) compare(t *testing.T, path string, values map[string]any) {
 var selfEvident = regexp.MustCompile(`^\s*(enabled|pullPolicy|minReplicas|maxReplicas|create|annotations|type|port|` +
 	`podAnnotations|podLabels|resources|priorityClassName|nodeSelector|tolerations|affinity|extraVolumes|extraVolumeMounts|` +
 	`interval|scrapeTimeout|metricRelabelings|minAvailable|log|image|autoscaling|podDisruptionBudget|rbac|serviceAccount|` +
-	`requests|certManager|crds|clientCA|password|ca):`)
+	`requests|certManager|crds|tracing|clientCA|password|ca):`)
 
 // TestEveryValueHasAComment: on the line above, unless its name says it.
 func TestEveryValueHasAComment(t *testing.T) {

@@ -11,6 +11,9 @@
 - --token-cache-bytes={{ .Values.tokenCacheBytes | int64 }}
 - --host-grants={{ .Values.hostGrants }}
 - --scope-from-principal={{ .Values.scopeFromPrincipal }}
+{{- if .Values.tracing.enabled }}
+- --tracing
+{{- end }}
 {{- if .Values.dryRun }}
 - --dry-run
 {{- end }}
@@ -103,6 +106,9 @@
 {{- end }}
 {{- if and .Values.xfccTrustedHops (ne .Values.clientCertificate "xfcc") }}
 {{- fail "xfccTrustedHops needs clientCertificate: xfcc" }}
+{{- end }}
+{{- if and .Values.tracing.endpoint (not .Values.tracing.enabled) }}
+{{- fail "tracing.endpoint needs tracing.enabled" }}
 {{- end }}
 {{- if and (or .Values.sharedStore.password.secretName .Values.sharedStore.ca.secretName) (not .Values.sharedStore.url) }}
 {{- fail "sharedStore.password and sharedStore.ca need sharedStore.url" }}
