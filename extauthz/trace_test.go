@@ -3,6 +3,7 @@ package extauthz
 import (
 	"context"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 
@@ -143,6 +144,10 @@ func attributesOf(t *testing.T, kept *tracetest.InMemoryExporter) (map[string]st
 }
 
 func TestSpanOfACheck(t *testing.T) {
+	page, err := os.ReadFile("../docs/operating.md")
+	if err != nil {
+		t.Fatal(err)
+	}
 	const secretQuery = "access=mellon"
 	bearer := func(claims jwt.MapClaims) string { return "authorization: Bearer " + mint(t, claims) }
 	for _, tt := range []struct {
@@ -202,6 +207,11 @@ func TestSpanOfACheck(t *testing.T) {
 			}
 			if failed := span.Status.Code == codes.Error; failed != tt.failed || failed && span.Status.Description != got["sallyport.reason"] {
 				t.Errorf("the status is %+v", span.Status)
+			}
+			for _, a := range span.Attributes {
+				if !strings.Contains(string(page), "`"+string(a.Key)+"`") {
+					t.Errorf("docs/operating.md lacks %s", a.Key)
+				}
 			}
 			all := fmt.Sprintf("%+v", span)
 			for _, secret := range []string{"alice", "mellon", "orders/17", "bob", "example.com", "10.1.2.3", "eyJ", "a fault of ours"} {

@@ -1,15 +1,20 @@
 package envoy
 
 import (
+	"bytes"
 	"context"
-	"encoding/hex"
+	"errors"
+	"maps"
 	"net"
+	"os"
+	"strings"
 	"sync"
 	"testing"
 
 	collectorv1 "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	tracev1 "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/grpc"
+	"sigs.k8s.io/yaml"
 
 	"github.com/sallyport/sallyport/cmd/demo"
 )
@@ -29,8 +34,6 @@ type span struct {
 	service string
 	*tracev1.Span
 }
-
-func (s span) trace() string { return hex.EncodeToString(s.TraceId) }
 
 // Export implements the collector's service.
 func (c *collector) Export(_ context.Context, in *collectorv1.ExportTraceServiceRequest) (*collectorv1.ExportTraceServiceResponse, error) {
@@ -78,94 +81,125 @@ func startCollector(t *testing.T) (c *collector, address string) {
 	return c, listener.Addr().String()
 }
 
-// traceTo has Envoy trace every request that no client says something else of, and send each span at once.
-func traceTo(node map[string]any, collector string) {
-	if node["stat_prefix"] == "edge" {
-		node["tracing"] = map[string]any{"provider": map[string]any{
-			"name": "envoy.tracers.opentelemetry",
-			"typed_config": map[string]any{
-				"@type":        "type.googleapis.com/envoy.config.trace.v3.OpenTelemetryConfig",
-				"grpc_service": map[string]any{"envoy_grpc": map[string]any{"cluster_name": "collector"}, "timeout": "5s"},
-				"service_name": "envoy",
-			},
-		}}
+// tracerOfThePage are the settings that docs/envoy.md has for traces: of the HTTP connection manager, and clusters.
+func tracerOfThePage(t *testing.T) (manager map[string]any, clusters []any) {
+	t.Helper()
+	page, err := os.ReadFile("../../docs/envoy.md")
+	if err != nil {
+		t.Fatal(err)
 	}
-	if clusters, ok := node["clusters"].([]any); ok {
-		node["clusters"] = append(clusters, map[string]any{
-			"name": "collector", "type": "STATIC",
-			"load_assignment": map[string]any{"cluster_name": "collector", "endpoints": []any{
-				map[string]any{"lb_endpoints": []any{map[string]any{"endpoint": map[string]any{"address": socket(collector)}}}},
-			}},
-			"typed_extension_protocol_options": map[string]any{"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": map[string]any{
-				"@type":                "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
-				"explicit_http_config": map[string]any{"http2_protocol_options": map[string]any{}},
-			}},
-		})
+	_, section, _ := strings.Cut(string(page), "\n## Traces\n")
+	_, block, _ := strings.Cut(section, "```yaml envoy\n")
+	block, _, _ = strings.Cut(block, "```")
+	first, second, _ := strings.Cut(block, "# in clusters\n")
+	if err := errors.Join(yaml.Unmarshal([]byte(first), &manager), yaml.Unmarshal([]byte(second), &clusters)); err != nil || len(clusters) != 1 {
+		t.Fatalf("%d clusters, %v in:\n%s", len(clusters), err, block)
 	}
-	if node["static_resources"] != nil {
-		node["layered_runtime"] = map[string]any{"layers": []any{map[string]any{
-			"name": "test", "static_layer": map[string]any{"tracing.opentelemetry.min_flush_spans": 1},
-		}}}
-	}
+	return manager, clusters
 }
 
-// TestTracing follows requests through Envoy with a tracer of its own: where Envoy samples, the span of a Check is the
-// child of Envoy's question and of its trace, and what the Check waited for is the child of that; where it does not, there is
-// none. What the client says in headers that only Sallyport reads, which are those of the request, makes none either.
+// startTracer runs an Envoy with the tracer of the page, which sends each span to collector at once. percent are sampled of
+// what no client decides.
+func startTracer(t *testing.T, config demo.EnvoyConfig, collector string, percent int) *editedEnvoy {
+	t.Helper()
+	manager, clusters := tracerOfThePage(t)
+	visit(manager, func(node map[string]any) {
+		if node["random_sampling"] != nil {
+			node["random_sampling"] = map[string]any{"value": percent}
+		}
+	})
+	visit(clusters, func(node map[string]any) {
+		if node["socket_address"] != nil {
+			maps.Copy(node, socket(collector))
+		}
+	})
+	return startEditedEnvoy(t, config, func(node map[string]any) {
+		if node["stat_prefix"] == "edge" {
+			maps.Copy(node, manager)
+		}
+		if there, ok := node["clusters"].([]any); ok {
+			node["clusters"] = append(there, clusters...)
+		}
+		if node["static_resources"] != nil {
+			node["layered_runtime"] = map[string]any{"layers": []any{map[string]any{
+				"name": "test", "static_layer": map[string]any{"tracing.opentelemetry.min_flush_spans": 1},
+			}}}
+		}
+	})
+}
+
+// Names of Sallyport's spans.
+const (
+	checkName = "envoy.service.auth.v3.Authorization/Check"
+	waitName  = "wait for keys"
+)
+
+// TestTracing follows requests through Envoys with a tracer. Where Envoy samples, the span of the Check is the child of that
+// of Envoy's question, and what the Check waited for the child of that; where it does not, there is none.
 func TestTracing(t *testing.T) {
 	seen, at := startCollector(t)
 	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://"+at)
 	t.Setenv("OTEL_BSP_SCHEDULE_DELAY", "10")
 	w := newWorld(t, []string{"reasons.yaml"}, "--tracing")
-	config := demo.EnvoyConfig{Upstream: w.upstream.Address(), ShowDecision: true, Authz: demo.AuthzConfig{
-		Address: w.sallyport.GRPCAddress(), Timeout: authzTimeout,
-	}}
-	traced := startEditedEnvoy(t, config, func(node map[string]any) { traceTo(node, at) })
-	untraced := w.edge(t, demo.EnvoyConfig{})
-
-	const unsampled, sampled = "11111111111111111111111111111111", "22222222222222222222222222222222"
-	parent := func(trace, flags string) []string {
-		return []string{"traceparent: 00-" + trace + "-3333333333333333-" + flags}
-	}
-	get := func(address string, c call, want string) {
-		t.Helper()
-		c.host, c.target = "shop.test", "/any"
-		if a := do(t, address, c); a.reason() != want {
-			t.Fatalf("status %d, reason %s, want %s", a.status, a.reason(), want)
-		}
-	}
-	good := w.token(t, nil)
-	get(untraced.Address(), call{token: good, header: parent(sampled, "01")}, "Allowed")
-	get(traced.address, call{token: good, header: parent(unsampled, "00")}, "Allowed")
-	w.issuer.SetFault(demo.Fault{Hang: true})
-	get(traced.address, call{token: w.token(t, nil, demo.WithHeader("kid", "nobody"))}, "UnknownKey")
-
-	const check, wait = "envoy.service.auth.v3.Authorization/Check", "wait for keys"
+	sendTraced(t, w, at)
 	eventually(t, "the spans are there", func() bool {
-		return len(seen.find("envoy", checkSpan)) > 0 && len(seen.find("sallyport", check)) > 0 && len(seen.find("sallyport", wait)) > 0
+		return len(seen.find("edge", checkSpan)) > 0 && len(seen.find("sallyport", checkName)) > 0 && len(seen.find("sallyport", waitName)) > 0
 	})
-	asks, checks, waits := seen.find("envoy", checkSpan), seen.find("sallyport", check), seen.find("sallyport", wait)
+	asks, checks, waits := seen.find("edge", checkSpan), seen.find("sallyport", checkName), seen.find("sallyport", waitName)
 	if len(asks) != 1 || len(checks) != 1 || len(waits) != 1 {
 		t.Fatalf("Envoy has %v, Sallyport %v and %v", asks, checks, waits)
 	}
-	ask, mine, waited := asks[0], checks[0], waits[0]
-	if mine.trace() != ask.trace() || string(mine.ParentSpanId) != string(ask.SpanId) {
-		t.Errorf("%v is no child of %v", mine, ask)
-	}
-	if waited.trace() != ask.trace() || string(waited.ParentSpanId) != string(mine.SpanId) {
-		t.Errorf("%v is no child of %v", waited, mine)
-	}
-	if mine.Kind != tracev1.Span_SPAN_KIND_SERVER || mine.StartTimeUnixNano < ask.StartTimeUnixNano || mine.EndTimeUnixNano > ask.EndTimeUnixNano {
-		t.Errorf("%v does not lie within %v", mine, ask)
-	}
+	check := checks[0]
+	isChild(t, check, asks[0])
+	isChild(t, waits[0], check)
 	about := map[string]string{}
-	for _, a := range mine.Attributes {
+	for _, a := range check.Attributes {
 		about[a.Key] = a.Value.GetStringValue()
 	}
-	if about["sallyport.reason"] != "UnknownKey" || about["sallyport.policy"] != "shop/shop" || mine.Status.GetCode() == tracev1.Status_STATUS_CODE_ERROR {
-		t.Errorf("the span says %v, status %v", about, mine.Status)
+	if about["sallyport.reason"] != "UnknownKey" || about["sallyport.policy"] != "shop/shop" ||
+		check.Kind != tracev1.Span_SPAN_KIND_SERVER || check.Status.GetCode() == tracev1.Status_STATUS_CODE_ERROR {
+		t.Errorf("the span says %v: %v", about, check)
 	}
-	if n := w.upstream.Requests(); n != 2 {
-		t.Errorf("%d requests reached the application, want the 2 that were allowed", n)
+}
+
+// sendTraced sends requests of which Envoy samples the last one alone, which waits for keys that do not come.
+func sendTraced(t *testing.T, w *world, collector string) {
+	t.Helper()
+	config := demo.EnvoyConfig{Upstream: w.upstream.Address(), ShowDecision: true, Authz: demo.AuthzConfig{
+		Address: w.sallyport.GRPCAddress(), Timeout: authzTimeout,
+	}}
+	always, never := startTracer(t, config, collector, 100).address, startTracer(t, config, collector, 0).address
+	without := w.edge(t, demo.EnvoyConfig{}).Address()
+	sampled := []string{"traceparent: 00-11111111111111111111111111111111-2222222222222222-01"}
+	unsampled := []string{"traceparent: 00-11111111111111111111111111111111-2222222222222222-00"}
+	good := w.token(t, nil)
+	for _, tt := range []struct {
+		name, address string
+		header        []string
+	}{
+		{"Envoy samples nothing", never, nil},
+		{"a client cannot have more sampled", never, sampled},
+		{"a client can have less sampled", always, unsampled},
+		{"what a client says to an Envoy without a tracer", without, sampled},
+	} {
+		if a := do(t, tt.address, call{host: "shop.test", target: "/any", token: good, header: tt.header}); a.reason() != "Allowed" {
+			t.Fatalf("%s: status %d, reason %s", tt.name, a.status, a.reason())
+		}
+	}
+	w.issuer.SetFault(demo.Fault{Hang: true})
+	stranger := w.token(t, nil, demo.WithHeader("kid", "nobody"))
+	if a := do(t, always, call{host: "shop.test", target: "/any", token: stranger}); a.reason() != "UnknownKey" {
+		t.Fatalf("status %d, reason %s", a.status, a.reason())
+	}
+}
+
+// isChild: of the same trace, with parent as its parent, and within it.
+func isChild(t *testing.T, s, parent span) {
+	t.Helper()
+	if !bytes.Equal(s.TraceId, parent.TraceId) || !bytes.Equal(s.ParentSpanId, parent.SpanId) {
+		t.Errorf("%v is no child of %v", s, parent)
+	}
+	if s.StartTimeUnixNano < parent.StartTimeUnixNano || s.EndTimeUnixNano > parent.EndTimeUnixNano {
+		t.Errorf("%v does not lie within %v", s, parent)
 	}
 }
