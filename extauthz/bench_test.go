@@ -78,7 +78,11 @@ func BenchmarkCheck(b *testing.B) {
 // nothing of one.
 func BenchmarkCheckTraced(b *testing.B) {
 	provider := sdktrace.NewTracerProvider(sdktrace.WithBatcher(tracetest.NewNoopExporter()))
-	defer provider.Shutdown(context.Background())
+	defer func() {
+		if err := provider.Shutdown(context.Background()); err != nil {
+			b.Error(err)
+		}
+	}()
 	w := newWorld(b, func(c *Config) { c.Tracer = provider.Tracer("") })
 	for name, traceparent := range map[string]string{"sampled": sampledParent, "unsampled": unsampledParent, "none": ""} {
 		b.Run(name, func(b *testing.B) {

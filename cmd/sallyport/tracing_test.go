@@ -69,7 +69,7 @@ func TestSpansReachTheCollectorOfTheEnvironment(t *testing.T) {
 	}
 	c, server := &collector{}, grpc.NewServer()
 	collectorv1.RegisterTraceServiceServer(server, c)
-	go server.Serve(listener)
+	go func() { _ = server.Serve(listener) }() // nil once it is stopped
 	t.Cleanup(server.Stop)
 	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://"+listener.Addr().String())
 	t.Setenv("OTEL_EXPORTER_OTLP_HEADERS", "api-key=k")
@@ -205,7 +205,7 @@ func TestWaitsForTheSharedStoreAreSpans(t *testing.T) {
 	p := traced.proofs(&store{shared: &ledger.Shared{}, proofs: useFunc(func() error { return answer })})
 	ctx, _ := traced.forChecks().Start(sampledBy(t.Context(), trace.FlagsSampled), "check")
 	for _, answer = range []error{nil, token.ErrReplayed, token.ErrLedger} {
-		if err := p.Use(ctx, [32]byte{}, time.Time{}); err != answer {
+		if err := p.Use(ctx, [32]byte{}, time.Time{}); !errors.Is(err, answer) || (err == nil) != (answer == nil) {
 			t.Errorf("%v has become %v", answer, err)
 		}
 	}
