@@ -169,7 +169,7 @@ func TestServeFlags(t *testing.T) {
 		"gateway-principals", "grpc-address", "host-grants", "kubeconfig", "leader-election", "log-format", "log-level",
 		"max-in-flight", "namespace", "proof-bytes", "public-scheme", "reference-namespaces", "require-scope", "revocations-stale-after", "scope-from-principal",
 		"shared-store", "shared-store-ca-file", "shared-store-password-file", "shared-store-timeout", "state-dir",
-		"tls-cert-file", "tls-key-file", "token-cache-bytes", "trust-domain", "webhook-address", "webhook-cert-dir",
+		"tls-cert-file", "tls-key-file", "token-cache-bytes", "tracing", "trust-domain", "webhook-address", "webhook-cert-dir",
 		"webhook-configuration", "webhook-service", "xfcc-trusted-hops", "xff-trusted-hops",
 	}
 	slices.Sort(got)
