@@ -257,6 +257,26 @@ func TestSpansDoNotPassToOtherChecks(t *testing.T) {
 	}
 }
 
+// TestChecksThatAreNotTracedPayForOneHeader at most.
+func TestChecksThatAreNotTracedPayForOneHeader(t *testing.T) {
+	plain := newWorld(t, nil)
+	traced, _ := tracedWorld(t, nil)
+	allocations := func(w *world, traceparent string) float64 {
+		in, ctx := ask("GET", "https://orders.example.com/healthz"), calledWith("traceparent", traceparent)
+		return testing.AllocsPerRun(200, func() {
+			if _, err := w.Check(ctx, in); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+	without, none := allocations(plain, sampledParent), allocations(traced, "")
+	unsampled, sampled := allocations(traced, unsampledParent), allocations(traced, sampledParent)
+	// The race detector has pools forget at random, which moves the mean by one; a span takes more than ten.
+	if none > without+2 || unsampled > without+3 || sampled < without+8 {
+		t.Errorf("%v allocations without tracing, %v with it, %v where the trace is not sampled, %v where it is", without, none, unsampled, sampled)
+	}
+}
+
 // TestTracingThroughGRPC: the metadata of a real call.
 func TestTracingThroughGRPC(t *testing.T) {
 	w, kept := tracedWorld(t, nil)

@@ -39,6 +39,7 @@ var floors = map[string][]string{
 var speaksHTTP = []string{"extauthz/idp", "extauthz", "cmd/sallyport", "cmd/demo"}
 
 // asksHTTP is every room that may be an HTTP or gRPC client: the provider's keys come through one, and the demo is one.
+// Spans leave by OpenTelemetry's exporter, which cmd/sallyport makes.
 var asksHTTP = []string{"extauthz/idp", "cmd/demo"}
 
 // pure is every room that has no clock, logger or socket but what it was handed.
