@@ -72,7 +72,7 @@ bench-load: build ## measure server CPU by Check beside a server that allows eve
 	go build -C test/load -o '$(GOBIN)/' . ./allowall
 	bin/load $(LOAD)
 
-bench-envoy: override LOAD := -envoy '$(ENVOY)' -rounds 40 -length 100ms $(LOAD)
+bench-envoy: override LOAD := -envoy '$(ENVOY)' -rounds 40 $(LOAD)
 bench-envoy: $(envoy_ready) bench-load ## the same behind Envoy (ENVOY=path takes that one), with its CPU, beside its own filters
 
 fuzz: ## run each fuzz target for TIME=10s, and show executions and coverage

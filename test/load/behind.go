@@ -206,8 +206,8 @@ func (p *passage) tellRatio() string {
 	if len(p.ratios) == 0 {
 		return "1"
 	}
-	sorted := slices.Sorted(slices.Values(p.ratios))
-	return fmt.Sprintf("%.2f  (%.2f … %.2f)", median(sorted), sorted[len(sorted)/4], sorted[len(sorted)-1-len(sorted)/4])
+	low, high := middleHalf(p.ratios)
+	return fmt.Sprintf("%.2f  (%.2f … %.2f)", median(p.ratios), low, high)
 }
 
 func micros(values []float64) string { return fmt.Sprintf("%.1f", median(values)) }

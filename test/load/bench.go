@@ -21,6 +21,7 @@ type bench struct {
 	all                 []int
 	rounds              int
 	length              time.Duration
+	quick               bool // to see that everything works, not what it costs
 	timeout             time.Duration
 
 	minter      *minter

@@ -123,7 +123,7 @@ func (b *bench) drivers(ctx context.Context, f figure) (of, against *driver, err
 
 // warmUp is how many Checks come before the first round at least.
 func (b *bench) warmUp() int {
-	if b.length < time.Second/2 {
+	if b.quick {
 		return 500
 	}
 	return 5000
@@ -148,6 +148,12 @@ func median(values []float64) float64 {
 		return math.NaN()
 	}
 	return (sorted[(len(sorted)-1)/2] + sorted[len(sorted)/2]) / 2
+}
+
+// middleHalf is between which bounds the middle half of values lies; there is one at least.
+func middleHalf(values []float64) (low, high float64) {
+	sorted := slices.Sorted(slices.Values(values))
+	return sorted[len(sorted)/4], sorted[len(sorted)-1-len(sorted)/4]
 }
 
 // scrape fetches the metrics of s each second, as a Prometheus in a hurry does; the function that it returns ends that.

@@ -32,7 +32,7 @@ func newTestBench(t *testing.T) *bench {
 	if out, err := exec.Command("go", "build", "-o", allowall, "./allowall").CombinedOutput(); err != nil {
 		t.Fatalf("building allowall: %v: %s", err, out)
 	}
-	b, err := newBench(&options{sallyport: sallyport, allowall: allowall, rounds: 2, length: 50 * time.Millisecond})
+	b, err := newBench(&options{sallyport: sallyport, allowall: allowall, rounds: 2, length: 50 * time.Millisecond, quick: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -47,8 +47,8 @@ func parse(args []string) (*options, error) {
 	flags.StringVar(&o.allowall, "allowall", "bin/allowall", "the server to hold it against")
 	flags.StringVar(&o.before, "before", "", "hold the lines with gates against this other Sallyport in place of allow-all, to see what a change does")
 	flags.StringVar(&o.envoy, "envoy", "", "measure behind this Envoy, with both of them, and beside Envoy's own filters")
-	flags.IntVar(&o.rounds, "rounds", 12, "rounds of each server")
-	flags.DurationVar(&o.length, "length", 500*time.Millisecond, "how long a round is")
+	flags.IntVar(&o.rounds, "rounds", 100, "rounds of each server")
+	flags.DurationVar(&o.length, "length", 100*time.Millisecond, "how long a round is")
 	flags.BoolVar(&o.quick, "quick", false, "a few short rounds, to see that everything works; gates are shown, and decide nothing")
 	flags.StringVar(&o.only, "only", "", "measure only figures whose names contain this")
 	flags.IntVar(&o.estate.hosts, "hosts", 1, "instead of the table, measure a server with that many hosts")
@@ -78,9 +78,9 @@ func run(ctx context.Context, args []string) (err error) {
 	if err != nil {
 		return err
 	}
-	size := sizes{tokens: 1000, cold: 6000, hosts: 10000}
+	size := sizes{tokens: 1000, cold: 700, hosts: 10000}
 	if o.quick {
-		o.rounds, o.length = 2, 100*time.Millisecond
+		o.rounds = 2
 		size = sizes{tokens: 200, cold: 500, hosts: 500}
 	}
 	b, err := newBench(o)
@@ -119,7 +119,7 @@ func (b *bench) measure(ctx context.Context, o *options, size sizes) error {
 
 func newBench(o *options) (*bench, error) {
 	b := &bench{
-		sallyport: o.sallyport, allowall: o.allowall, envoy: o.envoy, rounds: o.rounds, length: o.length, timeout: 5 * time.Second,
+		sallyport: o.sallyport, allowall: o.allowall, envoy: o.envoy, rounds: o.rounds, length: o.length, quick: o.quick, timeout: 5 * time.Second,
 		servers: map[subject]*server{}, workloads: map[workKey]*workload{},
 	}
 	var err error

@@ -241,3 +241,19 @@ func TestClientKeepsTheServersRules(t *testing.T) {
 		})
 	}
 }
+
+func TestRatios(t *testing.T) {
+	ratios := adjacent([]float64{2, 3, 9, 4}, []float64{1, 2, 3, 1})
+	if want := []float64{2, 3, 1.5, 4.5, 3, 4.0 / 3, 4}; !slices.Equal(ratios, want) {
+		t.Errorf("ratios %v, want %v", ratios, want)
+	}
+	if got := median(ratios); got != 3 {
+		t.Errorf("median %v, want 3", got)
+	}
+	if low, high := middleHalf(ratios); low != 1.5 || high != 4 {
+		t.Errorf("middle half from %v to %v, want 1.5 to 4", low, high)
+	}
+	if low, high := middleHalf([]float64{7}); low != 7 || high != 7 {
+		t.Errorf("middle half of 7 alone from %v to %v", low, high)
+	}
+}

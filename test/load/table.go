@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"slices"
 )
 
 // sizes are what makes a run long or short.
@@ -79,13 +78,14 @@ func extras(plain subject, tokens int) []figure {
 // table measures list, prints it as it goes, and returns the names of the figures that fall short of their gates.
 func (b *bench) table(ctx context.Context, out io.Writer, list []figure) (short []string, err error) {
 	const format = "%-40s %9s %9s %8s  %-15s %-6s %-6s %-6s %s\n"
-	fmt.Fprintf(out, format, "CPU of the server by Check", "µs", "against", "ratio", "range", "floor", "gate", "goal", "")
+	fmt.Fprintf(out, format, "CPU of the server by Check", "µs", "against", "ratio", "middle half", "floor", "gate", "goal", "")
 	for _, f := range list {
 		c, err := b.compare(ctx, f)
 		if err != nil {
 			return short, err
 		}
 		ratio := median(c.ratios)
+		low, high := middleHalf(c.ratios)
 		mark := ""
 		switch {
 		case f.gate > 0 && ratio > f.gate:
@@ -101,7 +101,7 @@ func (b *bench) table(ctx context.Context, out io.Writer, list []figure) (short 
 			tell = percent
 		}
 		fmt.Fprintf(out, format, f.name, fmt.Sprintf("%.2f", median(c.of)), fmt.Sprintf("%.2f", median(c.against)), tell(ratio),
-			tell(slices.Min(c.ratios))+" … "+tell(slices.Max(c.ratios)), bound(c.floor()), tell(f.gate), tell(f.goal), mark)
+			tell(low)+" … "+tell(high), bound(c.floor()), tell(f.gate), tell(f.goal), mark)
 	}
 	return short, nil
 }
