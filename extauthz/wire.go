@@ -229,13 +229,25 @@ type cursor struct {
 	bad    bool
 }
 
-// next goes to the next field; false at the end, or where the bytes are no message.
+// next goes to the next field; false at the end, or where the bytes are no message. Nearly all fields are length-delimited, of
+// a number below 16 and shorter than 128 bytes.
 func (c *cursor) next() bool {
+	b := c.rest
+	if len(b) < 2 || c.bad || !usualTag(b[0]) || b[1] >= 0x80 || int(b[1]) > len(b)-2 {
+		return c.other()
+	}
+	end := 2 + int(b[1])
+	c.number, c.wire, c.value, c.rest = protowire.Number(b[0]>>3), protowire.BytesType, b[2:end], b[end:]
+	return true
+}
+
+// usualTag tells whether b is the whole tag of a length-delimited field, of a number below 16.
+func usualTag(b byte) bool { return b&0x87 == byte(protowire.BytesType) && b >= 8 }
+
+// other goes to the next field, of whatever form.
+func (c *cursor) other() bool {
 	if len(c.rest) == 0 || c.bad {
 		return false
-	}
-	if c.usual() {
-		return true
 	}
 	number, wire, n := protowire.ConsumeTag(c.rest)
 	if n < 0 || number > protowire.MaxValidNumber {
@@ -256,27 +268,6 @@ func (c *cursor) next() bool {
 		return false
 	}
 	c.rest = c.rest[n:]
-	return true
-}
-
-// usual goes to the next field where it is as nearly all are: length-delimited, of a number below 16, and shorter than
-// 16 KiB. Where it is not, c stays where it is.
-func (c *cursor) usual() bool {
-	b := c.rest
-	if len(b) < 2 || b[0]&0x87 != byte(protowire.BytesType) || b[0] < 8 {
-		return false
-	}
-	n, at := int(b[1]), 2
-	if n >= 0x80 {
-		if len(b) < 3 || b[2] >= 0x80 {
-			return false
-		}
-		n, at = n&0x7f|int(b[2])<<7, 3
-	}
-	if n > len(b)-at {
-		return false
-	}
-	c.number, c.wire, c.value, c.rest = protowire.Number(b[0]>>3), protowire.BytesType, b[at:at+n], b[at+n:]
 	return true
 }
 
@@ -334,5 +325,9 @@ func usualEntry(b []byte) (name, value string, ok bool) {
 		n, at = n&0x7f|int(b[end+2])<<7, end+3
 	}
 	name, value = asText(b[2:end]), asText(b[at:])
-	return name, value, n == len(value) && validText(name) && validText(value)
+	if n != len(value) {
+		return "", "", false
+	}
+	// Where each length takes one byte, an entry is ASCII as a whole if its texts are.
+	return name, value, n < 0x80 && ascii(asText(b)) || validText(name) && validText(value)
 }

@@ -82,17 +82,33 @@ func decodeSegment(s string, o pathOptions) (string, bool) {
 
 func isDotOrEmpty(s string) bool { return s == "" || s == "." || s == ".." }
 
-// scanSegment refuses raw bytes that have no place in a segment and tells whether any is percent-encoded.
-func scanSegment(s string) (encoded, ok bool) {
-	for i := range len(s) {
-		switch c := s[i]; {
+// What a raw byte of a segment may be.
+const (
+	inSegment = iota
+	percent
+	notInSegment
+)
+
+// segmentBytes says it for each byte.
+var segmentBytes = func() (of [256]byte) {
+	for i := range of {
+		switch c := byte(i); {
 		case c <= ' ', c >= 0x7f, c == '\\', c == '#', c == '?':
-			return false, false
+			of[i] = notInSegment
 		case c == '%':
-			encoded = true
+			of[i] = percent
 		}
 	}
-	return encoded, true
+	return of
+}()
+
+// scanSegment refuses raw bytes that have no place in a segment and tells whether any is percent-encoded.
+func scanSegment(s string) (encoded, ok bool) {
+	var all byte
+	for i := range len(s) {
+		all |= segmentBytes[s[i]]
+	}
+	return all&percent != 0, all&notInSegment == 0
 }
 
 // unescape decodes percent-encoding once. It refuses bad escapes, and those of characters that mean something in a path
