@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -21,6 +22,7 @@ type bench struct {
 	all                 []int
 	rounds              int
 	length              time.Duration
+	how                 how  // servers are run
 	quick               bool // to see that everything works, not what it costs
 	timeout             time.Duration
 
@@ -79,7 +81,7 @@ func (b *bench) start(ctx context.Context, of subject) (*server, error) {
 		address = unixScheme + filepath.Join(b.dir, fmt.Sprintf("grpc-%d.sock", len(b.servers)))
 	}
 	if of.allowAll {
-		return startAllowAll(ctx, b.allowall, address, of.bare, b.serverCPUs)
+		return startAllowAll(ctx, b.allowall, address, of.bare, b.serverCPUs, b.how)
 	}
 	dir := filepath.Join(b.dir, fmt.Sprintf("policies-%d", len(b.servers)))
 	if err := of.estate.write(dir, b.minter.jwks()); err != nil {
@@ -89,7 +91,7 @@ func (b *bench) start(ctx context.Context, of subject) (*server, error) {
 	if of.tls {
 		args = append(args, "--tls-cert-file", b.certificate.chainFile, "--tls-key-file", b.certificate.keyFile)
 	}
-	var environment []string
+	how := b.how
 	if of.traced {
 		if b.collector == nil {
 			c, err := startCollector()
@@ -98,9 +100,9 @@ func (b *bench) start(ctx context.Context, of subject) (*server, error) {
 			}
 			b.collector = c
 		}
-		args, environment = append(args, "--tracing"), b.collector.environment()
+		args, how.variables = append(args, "--tracing"), append(slices.Clip(how.variables), b.collector.environment()...)
 	}
-	s, err := startSallyport(ctx, cmp.Or(of.binary, b.sallyport), dir, address, b.serverCPUs, environment, args...)
+	s, err := startSallyport(ctx, cmp.Or(of.binary, b.sallyport), dir, address, b.serverCPUs, how, args...)
 	if err == nil {
 		s.traced = of.traced
 	}

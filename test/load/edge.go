@@ -19,7 +19,7 @@ var edgeTemplate string
 
 // startEnvoy runs an Envoy with a listener for each way, and returns their addresses in that order.
 func (b *bench) startEnvoy(ctx context.Context, name string, ways []wayFilters, more string) (*server, []string, error) {
-	s, err := start(ctx, "Envoy", b.serverCPUs, func(s *server) ([]string, error) {
+	s, err := start(ctx, "Envoy", b.serverCPUs, how{}, func(s *server) ([]string, error) {
 		s.admin, s.readyPath = s.address, "/ready"
 		file := filepath.Join(b.dir, name+".yaml")
 		return []string{b.envoy, "--config-path", file, "--concurrency", "1", "--disable-hot-restart", "--log-level", "error"},

@@ -220,3 +220,28 @@ func TestWorkload(t *testing.T) {
 		})
 	}
 }
+
+// TestInstructions counts those of a few Checks: a server that decodes nothing takes the least, and one that decodes
+// everything by far the most.
+func TestInstructions(t *testing.T) {
+	if _, err := exec.LookPath("valgrind"); err != nil {
+		t.Skip("valgrind is not installed")
+	}
+	b := newTestBench(t)
+	list := figures(sizes{tokens: 50, cold: 10, hosts: 10}, "")
+	var out strings.Builder
+	if _, err := b.instructionLines(context.Background(), &out, list[3:], 100, 1100); err != nil {
+		t.Fatal(err)
+	}
+	line := out.String()[strings.IndexByte(out.String(), '\n')+1:]
+	fields := strings.Fields(strings.TrimPrefix(line, list[3].name))
+	if len(fields) < 4 || !strings.HasPrefix(line, list[3].name) {
+		t.Fatalf("no line of %s:\n%s", list[3].name, out.String())
+	}
+	own, _ := strconv.ParseFloat(fields[0], 64)
+	all, _ := strconv.ParseFloat(fields[1], 64)
+	floor, _ := strconv.ParseFloat(fields[3], 64)
+	if !(floor > 0 && floor*all < own && own < all) {
+		t.Errorf("the floor is %v of %v, Sallyport takes %v", floor, all, own)
+	}
+}

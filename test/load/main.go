@@ -37,6 +37,7 @@ type options struct {
 	rate     float64
 	serve    string
 	overload bool
+	counts   bool // instructions
 	scale    bool // something of another size than the table's was asked for
 }
 
@@ -50,6 +51,7 @@ func parse(args []string) (*options, error) {
 	flags.IntVar(&o.rounds, "rounds", 100, "rounds of each server")
 	flags.DurationVar(&o.length, "length", 100*time.Millisecond, "how long a round is")
 	flags.BoolVar(&o.quick, "quick", false, "a few short rounds, to see that everything works; gates are shown, and decide nothing")
+	flags.BoolVar(&o.counts, "instructions", false, "count the instructions of the warm figures, which no other process changes; slow, and needs valgrind")
 	flags.StringVar(&o.only, "only", "", "measure only figures whose names contain this")
 	flags.IntVar(&o.estate.hosts, "hosts", 1, "instead of the table, measure a server with that many hosts")
 	flags.IntVar(&o.estate.policies, "policies", 1, "… that many policies, each with a host of its own")
@@ -110,7 +112,13 @@ func (b *bench) measure(ctx context.Context, o *options, size sizes) error {
 	if len(list) == 0 {
 		return fmt.Errorf("no figure has %q in its name", o.only)
 	}
-	short, err := b.table(ctx, os.Stdout, list)
+	var short []string
+	var err error
+	if o.counts {
+		short, err = b.instructionLines(ctx, os.Stdout, list, fewChecks, manyChecks)
+	} else {
+		short, err = b.table(ctx, os.Stdout, list)
+	}
 	if err != nil || o.quick || len(short) == 0 {
 		return err
 	}

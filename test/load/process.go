@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -23,8 +24,7 @@ type server struct {
 	admin     string // of Sallyport's or Envoy's administration, else ""
 	readyPath string // what it answers with 200 there, once it is ready
 	ready     time.Duration
-	traced    bool     // Checks that are sent to it belong to traces
-	variables []string // of its environment, beside our own
+	traced    bool // Checks that are sent to it belong to traces
 	cmd       *exec.Cmd
 	log       *tail
 	ended     chan struct{}
@@ -36,27 +36,33 @@ const maxStarts = 5
 // unixScheme is in front of the path of a Unix socket.
 const unixScheme = "unix://"
 
+// how says how to run a server.
+type how struct {
+	under     []string // the command that runs it; empty: none
+	variables []string // of its environment, beside our own
+}
+
 // startSallyport runs bin as a user would, with the folder of policies at dir, on the cores of cpus. It listens at address;
-// "": on a free port. variables come into its environment.
-func startSallyport(ctx context.Context, bin, dir, address string, cpus []int, variables []string, args ...string) (*server, error) {
-	return start(ctx, "Sallyport", cpus, func(s *server) ([]string, error) {
+// "": on a free port.
+func startSallyport(ctx context.Context, bin, dir, address string, cpus []int, how how, args ...string) (*server, error) {
+	return start(ctx, "Sallyport", cpus, how, func(s *server) ([]string, error) {
 		admin, err := freeAddress()
 		s.admin, s.readyPath = admin, "/readyz"
-		s.address, s.variables = cmp.Or(address, s.address), variables
+		s.address = cmp.Or(address, s.address)
 		return append([]string{bin, "serve", "--from", dir, "--grpc-address", s.address, "--admin-address", admin, "--drain-delay", "0s"}, args...), err
 	})
 }
 
 // startAllowAll runs the server that looks at nothing, at address; "": on a free port. bare: it does not even decode.
-func startAllowAll(ctx context.Context, bin, address string, bare bool, cpus []int) (*server, error) {
-	return start(ctx, "allowall", cpus, func(s *server) ([]string, error) {
+func startAllowAll(ctx context.Context, bin, address string, bare bool, cpus []int, how how) (*server, error) {
+	return start(ctx, "allowall", cpus, how, func(s *server) ([]string, error) {
 		s.address = cmp.Or(address, s.address)
 		return []string{bin, "-address", s.address, fmt.Sprintf("-bare=%t", bare)}, nil
 	})
 }
 
 // start runs what command says and returns once it is ready.
-func start(ctx context.Context, name string, cpus []int, command func(*server) ([]string, error)) (*server, error) {
+func start(ctx context.Context, name string, cpus []int, how how, command func(*server) ([]string, error)) (*server, error) {
 	for n := 1; ; n++ {
 		s := &server{name: name, log: &tail{}, ended: make(chan struct{})}
 		var err error
@@ -67,7 +73,7 @@ func start(ctx context.Context, name string, cpus []int, command func(*server) (
 		if err != nil {
 			return nil, fmt.Errorf("starting %s: %w", name, err)
 		}
-		if err = s.run(ctx, line, cpus); err == nil {
+		if err = s.run(ctx, append(slices.Clip(how.under), line...), how.variables, cpus); err == nil {
 			return s, nil
 		}
 		if n == maxStarts || !strings.Contains(strings.ToLower(s.log.String()), "address already in use") {
@@ -76,10 +82,10 @@ func start(ctx context.Context, name string, cpus []int, command func(*server) (
 	}
 }
 
-func (s *server) run(ctx context.Context, line []string, cpus []int) error {
+func (s *server) run(ctx context.Context, line, variables []string, cpus []int) error {
 	s.cmd = exec.Command(line[0], line[1:]...)
 	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
-	s.cmd.Env = append(os.Environ(), s.variables...)
+	s.cmd.Env = append(os.Environ(), variables...)
 	began := time.Now()
 	if err := startPinned(s.cmd, cpus); err != nil {
 		return fmt.Errorf("starting %s: %w", s.name, err)

@@ -86,15 +86,9 @@ func (b *bench) table(ctx context.Context, out io.Writer, list []figure) (short 
 		}
 		ratio := median(c.ratios)
 		low, high := middleHalf(c.ratios)
-		mark := ""
-		switch {
-		case f.gate > 0 && ratio > f.gate:
-			mark = "FALLS SHORT"
+		mark := f.mark(ratio)
+		if mark == fallsShort {
 			short = append(short, f.name)
-		case f.goal > 0 && ratio <= f.goal:
-			mark = "goal"
-		case f.gate > 0:
-			mark = "gate"
 		}
 		tell := bound
 		if f.extra {
@@ -104,6 +98,22 @@ func (b *bench) table(ctx context.Context, out io.Writer, list []figure) (short 
 			tell(low)+" … "+tell(high), bound(c.floor()), tell(f.gate), tell(f.goal), mark)
 	}
 	return short, nil
+}
+
+// fallsShort marks a figure that misses its gate.
+const fallsShort = "FALLS SHORT"
+
+// mark says what ratio is to f.
+func (f *figure) mark(ratio float64) string {
+	switch {
+	case f.gate > 0 && ratio > f.gate:
+		return fallsShort
+	case f.goal > 0 && ratio <= f.goal:
+		return "goal"
+	case f.gate > 0:
+		return "gate"
+	}
+	return ""
 }
 
 // floor is what grpc-go alone costs against allow-all, 0 where it was not measured.
