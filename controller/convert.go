@@ -92,7 +92,7 @@ func (c *converter) within(n *yamlv3.Node, at *field.Path, depth int) bool {
 	switch {
 	case depth > maxDepth:
 		c.err(n, at, "is nested more than %d deep", maxDepth)
-	case c.nodes > maxNodes || c.text > maxTextBytes:
+	case c.nodes > maxNodes || max(c.text, c.out.Len()) > maxTextBytes:
 		c.err(n, at, "becomes too large once its aliases (*name) are followed")
 	default:
 		return true
