@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -19,6 +20,25 @@ func TestInParallelCallsForEachOnce(t *testing.T) {
 				t.Errorf("of %d: %d calls for %d", n, got, i)
 			}
 		}
+	}
+}
+
+// TestInParallelPanicsWhereItWasCalled: the webhook and the reconcile recover, which they cannot where another goroutine
+// panics.
+func TestInParallelPanicsWhereItWasCalled(t *testing.T) {
+	for _, n := range []int{10, 1000} {
+		func() {
+			defer func() {
+				if fault := recover(); fault == nil || !strings.Contains(fmt.Sprint(fault), "policy 7") {
+					t.Errorf("of %d: recovered %v", n, fault)
+				}
+			}()
+			inParallel(n, func(i int) {
+				if i == 7 {
+					panic("policy 7")
+				}
+			})
+		}()
 	}
 }
 
