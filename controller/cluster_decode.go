@@ -49,7 +49,7 @@ func judge(content []byte, t reflect.Type) (errs FileErrors, whole bool) {
 		return nil, false
 	}
 	c := converter{fields: fieldIndex{}}
-	c.value(n, t, nil, 0)
+	c.value(n, reflect.New(t).Elem(), nil, 0)
 	return c.errs, !c.full
 }
 

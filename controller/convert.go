@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
+	"unicode/utf8"
 
 	yamlv3 "go.yaml.in/yaml/v3"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -15,18 +16,20 @@ import (
 const (
 	maxDepth     = 64
 	maxNodes     = 1 << 20  // aliases followed: what ten lines of YAML can make billions of
-	maxJSONBytes = 16 << 20 // of one object
+	maxTextBytes = 16 << 20 // of one object
 	maxErrors    = 200      // what an alias repeats could otherwise be wrong a million times
 )
 
-// converter writes the JSON of nodes and holds them against the Go type that they are for, so that every error has its
-// line and its path. It writes JSON even where there are errors; that is not to be used then.
+// converter puts nodes into the Go values that they are for, and holds them against their types, so that every error has
+// its line and its path. It goes on where there are errors; the values are not to be used then. What has no type of ours,
+// and what reads JSON in its own way, is written as JSON.
 type converter struct {
 	file   string
 	fields fieldIndex
 	errs   FileErrors
 	out    bytes.Buffer
 	nodes  int
+	text   int  // bytes of texts
 	full   bool // a bound was passed, and the error written
 	// valued: a field must have a value. Where kubectl drops a field without one, a requirement could get lost.
 	valued bool
@@ -44,33 +47,39 @@ func (c *converter) err(n *yamlv3.Node, at *field.Path, format string, args ...a
 	c.errs = append(c.errs, e)
 }
 
-// value writes n, which is for a t; nil stands for anything.
-func (c *converter) value(n *yamlv3.Node, t reflect.Type, at *field.Path, depth int) {
+// value puts n into to, which is new; the zero reflect.Value has it written as JSON. It tells whether there is a value:
+// for null there is none, and to stays as it is.
+func (c *converter) value(n *yamlv3.Node, to reflect.Value, at *field.Path, depth int) bool {
 	for n.Kind == yamlv3.AliasNode && n.Alias != nil && depth <= maxDepth {
 		n, depth = n.Alias, depth+1
 	}
 	if !c.within(n, at, depth) {
-		c.out.WriteString("null")
-		return
-	}
-	for t != nil && t.Kind() == reflect.Pointer {
-		t = t.Elem()
+		return c.null(to)
 	}
 	switch {
-	case t != nil && t.Kind() == reflect.Interface:
-		t = nil
-	case t != nil && decodesItself(t):
-		c.opaque(n, t, at, depth)
-		return
+	case !to.IsValid():
+	case to.Kind() == reflect.Pointer:
+		return c.pointer(n, to, at, depth)
+	case c.fields.of(to.Type()).decodesItself:
+		return c.opaque(n, to, at, depth)
 	}
 	switch n.Kind {
 	case yamlv3.MappingNode:
-		c.mapping(n, t, at, depth)
+		c.mapping(n, to, at, depth)
 	case yamlv3.SequenceNode:
-		c.sequence(n, t, at, depth)
+		c.sequence(n, to, at, depth)
 	default:
-		c.scalar(n, t, at)
+		return c.scalar(n, to, at)
 	}
+	return true
+}
+
+// null is no value, for to.
+func (c *converter) null(to reflect.Value) bool {
+	if !to.IsValid() {
+		c.out.WriteString("null")
+	}
+	return false
 }
 
 // within tells whether n is within the bounds of a file.
@@ -79,10 +88,11 @@ func (c *converter) within(n *yamlv3.Node, at *field.Path, depth int) bool {
 		return false
 	}
 	c.nodes++
+	c.text += len(n.Value)
 	switch {
 	case depth > maxDepth:
 		c.err(n, at, "is nested more than %d deep", maxDepth)
-	case c.nodes > maxNodes || c.out.Len() > maxJSONBytes:
+	case c.nodes > maxNodes || max(c.text, c.out.Len()) > maxTextBytes:
 		c.err(n, at, "becomes too large once its aliases (*name) are followed")
 	default:
 		return true
@@ -91,27 +101,41 @@ func (c *converter) within(n *yamlv3.Node, at *field.Path, depth int) bool {
 	return false
 }
 
-// opaque writes a value whose type reads JSON in its own way, and lets it try.
-func (c *converter) opaque(n *yamlv3.Node, t reflect.Type, at *field.Path, depth int) {
-	start, errs := c.out.Len(), len(c.errs)
-	c.value(n, nil, at, depth)
-	if len(c.errs) > errs {
-		return
+// pointer has to point to the value, or to nothing where there is none.
+func (c *converter) pointer(n *yamlv3.Node, to reflect.Value, at *field.Path, depth int) bool {
+	c.nodes, c.text = c.nodes-1, c.text-len(n.Value) // it is counted again
+	elem := reflect.New(to.Type().Elem())
+	if !c.value(n, elem.Elem(), at, depth) {
+		return false
 	}
-	if err := json.Unmarshal(c.out.Bytes()[start:], reflect.New(t).Interface()); err != nil {
-		c.err(n, at, "cannot be read as a %s", t.Name())
-	}
+	to.Set(elem)
+	return true
 }
 
-func (c *converter) mapping(n *yamlv3.Node, t reflect.Type, at *field.Path, depth int) {
+// opaque lets a value whose type reads JSON in its own way read it.
+func (c *converter) opaque(n *yamlv3.Node, to reflect.Value, at *field.Path, depth int) bool {
+	start, errs := c.out.Len(), len(c.errs)
+	defer c.out.Truncate(start)
+	c.nodes, c.text = c.nodes-1, c.text-len(n.Value) // it is counted again
+	found := c.value(n, reflect.Value{}, at, depth)
+	if len(c.errs) > errs {
+		return found
+	}
+	if err := json.Unmarshal(c.out.Bytes()[start:], to.Addr().Interface()); err != nil {
+		c.err(n, at, "cannot be read as a %s", to.Type().Name())
+	}
+	return found
+}
+
+func (c *converter) mapping(n *yamlv3.Node, to reflect.Value, at *field.Path, depth int) {
 	if problem := collectionTagProblem(n); problem != "" {
 		c.err(n, at, "%s", problem)
 	}
-	if t != nil && t.Kind() != reflect.Struct && t.Kind() != reflect.Map {
-		c.err(n, at, "must be %s, not a mapping", wanted(t))
-		t = nil
+	if to.IsValid() && to.Kind() != reflect.Struct && to.Kind() != reflect.Map {
+		c.err(n, at, "must be %s, not a mapping", wanted(to.Type()))
+		to = reflect.Value{}
 	}
-	c.out.WriteByte('{')
+	into := c.into(to)
 	seen := make(map[string]int) // without a size it needs no memory of its own for as few as most have
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, value := n.Content[i], n.Content[i+1]
@@ -119,27 +143,42 @@ func (c *converter) mapping(n *yamlv3.Node, t reflect.Type, at *field.Path, dept
 		if !ok {
 			continue
 		}
-		child := childPath(at, t, name)
+		child := into.path(at, name)
 		if first, twice := seen[name]; twice {
 			c.err(key, child, "stands here twice; the first is in line %d", first)
 			continue
 		}
 		seen[name] = key.Line
-		elem, known := c.childType(t, name)
+		elem, known := into.member(name)
 		if !known {
-			c.err(key, child, "%s", unknownField(name, c.fields.of(t)))
+			c.err(key, child, "%s", unknownField(name, into.fields))
 		}
-		if len(seen) > 1 {
-			c.out.WriteByte(',')
+		if !to.IsValid() {
+			c.writeName(name, len(seen) == 1)
 		}
-		c.out.Write(quote(name))
-		c.out.WriteByte(':')
 		valued := c.valued
 		c.valued = valued || depth == 0 && name != "metadata" && name != "status"
 		c.value(value, elem, child, depth+1)
 		c.valued = valued
+		into.put(name, elem)
 	}
-	c.out.WriteByte('}')
+	if !to.IsValid() {
+		if len(seen) == 0 {
+			c.out.WriteByte('{')
+		}
+		c.out.WriteByte('}')
+	}
+}
+
+// writeName writes the name of a member.
+func (c *converter) writeName(name string, first bool) {
+	if first {
+		c.out.WriteByte('{')
+	} else {
+		c.out.WriteByte(',')
+	}
+	c.out.Write(quote(name))
+	c.out.WriteByte(':')
 }
 
 // key reads the key of a mapping.
@@ -162,96 +201,84 @@ func (c *converter) key(n *yamlv3.Node, at *field.Path) (string, bool) {
 	return name, problem == ""
 }
 
-// childType is the type of a field or of a map's values. Below what is not known, nothing is.
-func (c *converter) childType(t reflect.Type, name string) (elem reflect.Type, known bool) {
-	switch {
-	case t == nil:
-		return nil, true
-	case t.Kind() == reflect.Map:
-		return t.Elem(), true
-	}
-	elem, known = c.fields.of(t)[name]
-	return elem, known
-}
-
-// childPath is the path of a member: .name in a struct, [name] in a map.
-func childPath(at *field.Path, t reflect.Type, name string) *field.Path {
-	if at != nil && t != nil && t.Kind() == reflect.Map {
-		return at.Key(name)
-	}
-	return at.Child(name)
-}
-
-func (c *converter) sequence(n *yamlv3.Node, t reflect.Type, at *field.Path, depth int) {
+func (c *converter) sequence(n *yamlv3.Node, to reflect.Value, at *field.Path, depth int) {
 	if problem := collectionTagProblem(n); problem != "" {
 		c.err(n, at, "%s", problem)
 	}
-	if t != nil && (t.Kind() != reflect.Slice || isBytes(t)) {
-		c.err(n, at, "must be %s, not a list", wanted(t))
-		t = nil
+	if to.IsValid() && (to.Kind() != reflect.Slice || isBytes(to.Type())) {
+		c.err(n, at, "must be %s, not a list", wanted(to.Type()))
+		to = reflect.Value{}
 	}
-	var elem reflect.Type
-	if t != nil {
-		elem = t.Elem()
-	}
-	c.out.WriteByte('[')
-	for i, e := range n.Content {
-		if i > 0 {
-			c.out.WriteByte(',')
+	if !to.IsValid() {
+		c.out.WriteByte('[')
+		for i, e := range n.Content {
+			if i > 0 {
+				c.out.WriteByte(',')
+			}
+			c.value(e, to, at.Index(i), depth+1)
 		}
-		c.value(e, elem, at.Index(i), depth+1)
+		c.out.WriteByte(']')
+		return
 	}
-	c.out.WriteByte(']')
+	if len(n.Content) > maxNodes-c.nodes { // so many would pass the bound, once they have their memory
+		c.nodes = maxNodes
+		c.within(n, at, depth)
+		return
+	}
+	to.Set(reflect.MakeSlice(to.Type(), len(n.Content), len(n.Content)))
+	for i, e := range n.Content {
+		c.value(e, to.Index(i), at.Index(i), depth+1)
+	}
 }
 
-func (c *converter) scalar(n *yamlv3.Node, t reflect.Type, at *field.Path) {
+func (c *converter) scalar(n *yamlv3.Node, to reflect.Value, at *field.Path) bool {
+	if to.IsValid() && to.Kind() == reflect.String && isText(n) && tagProblem(n) == "" && utf8.ValidString(n.Value) {
+		to.SetString(n.Value)
+		return true
+	}
 	text, problem := scalar(n)
 	if problem != "" {
 		c.err(n, at, "%s", problem)
-		text = []byte("null")
-	}
-	c.out.Write(text)
-	if problem != "" || t == nil && !c.valued {
-		return
+		return c.null(to)
 	}
 	if string(text) == "null" {
 		if c.valued {
 			c.err(n, at, "has no value; give it one, or leave the field out")
 		}
-		return
+		return c.null(to)
 	}
-	if t != nil {
-		c.fits(n, text, t, at)
+	if to.IsValid() {
+		c.fit(n, text, to, at)
+	} else {
+		c.out.Write(text)
 	}
+	return true
 }
 
-// fits reports a scalar that is not of type t.
-func (c *converter) fits(n *yamlv3.Node, text []byte, t reflect.Type, at *field.Path) {
+// fit puts a scalar, of which text is the JSON, into to, or reports that it is of another type.
+func (c *converter) fit(n *yamlv3.Node, text []byte, to reflect.Value, at *field.Path) {
 	found := "text"
 	switch text[0] {
 	case '"':
-		if t.Kind() == reflect.String {
-			return
-		}
 	case 't', 'f':
 		found = "true or false"
-		if t.Kind() == reflect.String && n.Value != "true" && n.Value != "false" {
+		if to.Kind() == reflect.String && n.Value != "true" && n.Value != "false" {
 			found += ", as which YAML reads on, off, yes, no, y and n"
 		}
 	default:
 		found = "a number"
 	}
+	isText, bytes := text[0] == '"', isBytes(to.Type())
 	switch {
-	case t.Kind() == reflect.String:
+	case to.Kind() == reflect.String && !isText:
 		c.err(n, at, "must be text, not %s; put it in quotes", found)
-	case isBytes(t) && text[0] == '"':
-		if json.Unmarshal(text, new([]byte)) != nil {
-			c.err(n, at, "must be base64; plain text goes into stringData")
-		}
-	case t.Kind() == reflect.Struct || t.Kind() == reflect.Map || t.Kind() == reflect.Slice:
-		c.err(n, at, "must be %s, not %s", wanted(t), found)
-	case json.Unmarshal(text, reflect.New(t).Interface()) != nil:
-		c.err(n, at, "must be %s", wanted(t))
+	case (to.Kind() == reflect.Struct || to.Kind() == reflect.Map || to.Kind() == reflect.Slice) && !(bytes && isText):
+		c.err(n, at, "must be %s, not %s", wanted(to.Type()), found)
+	case json.Unmarshal(text, to.Addr().Interface()) == nil:
+	case bytes:
+		c.err(n, at, "must be base64; plain text goes into stringData")
+	default:
+		c.err(n, at, "must be %s", wanted(to.Type()))
 	}
 }
 

@@ -15,7 +15,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"sigs.k8s.io/json"
 
 	"github.com/sallyport/sallyport/extauthz/policy"
 )
@@ -212,22 +211,17 @@ func (d *decoder) object(n *yamlv3.Node, k *kind, at *field.Path, doc, item int)
 		return
 	}
 	errs := len(d.errs)
+	to := reflect.New(k.of)
+	d.text = 0
 	d.out.Reset()
-	d.value(n, k.of, at, 0)
+	d.value(n, to.Elem(), at, 0)
 	if len(d.errs) > errs {
 		return
 	}
-	o, ok := reflect.New(k.of).Interface().(metav1.Object)
+	o, ok := to.Interface().(metav1.Object)
 	if !ok {
 		d.err(n, at, "%s is no object", k.name)
 		return
-	}
-	// Whatever the walk over the nodes did not see, this does.
-	strict, err := json.UnmarshalStrict(d.out.Bytes(), o)
-	for _, e := range append(strict, err) {
-		if e != nil {
-			d.err(n, at, "%s", e)
-		}
 	}
 	settle(o)
 	d.identify(n, o, k, at)

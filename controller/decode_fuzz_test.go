@@ -3,7 +3,9 @@ package controller
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -11,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	k8sjson "sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
 
 	"github.com/sallyport/sallyport/extauthz/policy"
@@ -50,7 +53,8 @@ spec:
 `
 
 // FuzzDecode: what is decoded and printed again decodes to equal objects; whatever is accepted, kubectl's parser reads
-// as the same JSON, so that no field was lost or made up; and no field that is not known passes, wherever it stands.
+// as the same JSON, and an API server's decoder makes the same object of that, so that no field was lost or made up; and no
+// field that is not known passes, wherever it stands.
 func FuzzDecode(f *testing.F) {
 	f.Add(policyWith("    require: {scopes: [a]}\n"))
 	f.Add(everyField)
@@ -122,17 +126,7 @@ func eachMapping(v any, do func(map[string]any)) {
 // printObject writes an object as YAML, without the fields that have no value: Go prints a list that was left out as null.
 func printObject(t *testing.T, o metav1.Object) []byte {
 	t.Helper()
-	raw, err := json.Marshal(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var tree any
-	d := json.NewDecoder(bytes.NewReader(raw))
-	d.UseNumber()
-	if err := d.Decode(&tree); err != nil {
-		t.Fatal(err)
-	}
-	pruned, err := json.Marshal(withoutNulls(tree))
+	pruned, err := json.Marshal(withoutNulls(treeOf(t, o)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,6 +135,21 @@ func printObject(t *testing.T, o metav1.Object) []byte {
 		t.Fatal(err)
 	}
 	return printed
+}
+
+// treeOf is an object as its JSON has it.
+func treeOf(t *testing.T, o metav1.Object) (tree any) {
+	t.Helper()
+	raw, err := json.Marshal(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.UseNumber()
+	if err := d.Decode(&tree); err != nil {
+		t.Fatal(err)
+	}
+	return tree
 }
 
 func withoutNulls(v any) any {
@@ -166,7 +175,7 @@ func sameAsKubectl(t *testing.T, text string, o metav1.Object) {
 		return // the parsers differ on YAML's darker corners; ours is the one that refuses or accepts
 	}
 	c := converter{file: "f.yaml", fields: fieldIndex{}}
-	c.value(docs[0], nil, nil, 0)
+	c.value(docs[0], reflect.Value{}, nil, 0)
 	var a, b any
 	if err := json.Unmarshal(theirs, &a); err != nil {
 		t.Fatal(err)
@@ -177,4 +186,22 @@ func sameAsKubectl(t *testing.T, text string, o metav1.Object) {
 	if diff := cmp.Diff(a, b); diff != "" {
 		t.Errorf("(-kubectl +ours)\n%s", diff)
 	}
+	if diff := cmp.Diff(decodedByKubernetes(t, theirs, o), o); diff != "" {
+		t.Errorf("(-an API server's decoder +ours)\n%s", diff)
+	}
+}
+
+// decodedByKubernetes is an object of the type of like, read from JSON as strictly as an API server does.
+func decodedByKubernetes(t *testing.T, content []byte, like metav1.Object) metav1.Object {
+	t.Helper()
+	o := reflect.New(reflect.TypeOf(like).Elem()).Interface().(metav1.Object)
+	strict, err := k8sjson.UnmarshalStrict(content, o)
+	if err := errors.Join(append(strict, err)...); err != nil {
+		t.Fatalf("%v\n%s", err, content)
+	}
+	settle(o)
+	if o.GetNamespace() == "" {
+		o.SetNamespace(like.GetNamespace()) // default, but for what belongs to no namespace
+	}
+	return o
 }

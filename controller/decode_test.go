@@ -122,6 +122,23 @@ func TestDecodeBoundsWhatAliasesMake(t *testing.T) {
 	}
 }
 
+// TestDecodeBoundsTextsThatAliasesMake repeats a long text, as a value and as the key of what is kept as JSON.
+func TestDecodeBoundsTextsThatAliasesMake(t *testing.T) {
+	long, aliases := strings.Repeat("x", maxFileBytes/4), ""
+	for i := range 20 {
+		aliases += fmt.Sprintf(", a%d: *a", i)
+	}
+	for name, text := range map[string]string{
+		"value": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {a: &a " + long + aliases + "}\n",
+		"key":   "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, managedFields: [{fieldsV1: {a: &a {? " + long + " : x}" + aliases + "}}]}\n",
+	} {
+		_, errs := decode("f.yaml", []byte(text), fieldIndex{})
+		if len(errs) != 1 || !strings.Contains(errs[0].Message, "too large") {
+			t.Errorf("%s: got %d errors, want one about the size", name, len(errs))
+		}
+	}
+}
+
 func TestDecodeBoundsErrors(t *testing.T) {
 	text := "apiVersion: v1\nkind: Secret\nmetadata: {name: a}\nstringData:\n" + strings.Repeat("  key: 1\n", 3*maxErrors)
 	if _, errs := decode("f.yaml", []byte(text), fieldIndex{}); len(errs) != maxErrors {

@@ -51,6 +51,7 @@ type Folder struct {
 	config FolderConfig
 	files  map[string]*file
 	last   *look // what the last Load saw
+	ahead  *look // what Watch saw before it called for this Load
 	look   func(dirs []string) *look
 }
 
@@ -96,7 +97,10 @@ func (f *Folder) Load(ctx context.Context) (*Listing, error) {
 // keeps changing is named restless then, and stays as it was read last. At start everything must settle, since there is
 // nothing to stay.
 func (f *Folder) settled(ctx context.Context) (*look, error) {
-	before := f.look(f.config.Dirs)
+	before := f.ahead
+	if f.ahead = nil; before == nil {
+		before = f.look(f.config.Dirs)
+	}
 	if f.config.Settle == 0 {
 		return before, ctx.Err()
 	}
@@ -137,58 +141,70 @@ func pause(ctx context.Context, d time.Duration) error {
 // read reads the files of a look. Those that did not change since they were last read are taken as they are.
 func (f *Folder) read(l *look) (files []*file, errs FileErrors) {
 	var fresh []unread
-	sum := 0
+	sum := int64(0)
 	for _, name := range l.restless {
 		if old := f.files[name]; old != nil {
-			files, sum = append(files, old), sum+len(old.content)
+			files, sum = append(files, old), sum+int64(len(old.content))
 		}
 	}
 	for _, s := range l.without(l.restless).files {
 		old := f.files[s.name]
-		if old != nil && f.config.Settle > 0 && old.seen.same(s) {
-			files, sum = append(files, old), sum+len(old.content)
-			continue
-		}
-		content, err := readFile(s)
-		if sum += len(content); err == nil && sum > maxFolderBytes {
-			err = fmt.Errorf("all files together have more than %d MiB", maxFolderBytes>>20)
-		}
+		sum += s.info.Size()
 		switch {
-		case err != nil:
-			errs = append(errs, FileError{File: s.name, Message: "cannot be read: " + cause(err)})
-		case old != nil && bytes.Equal(old.content, content):
-			old.seen = s
+		case old != nil && f.config.Settle > 0 && old.seen.same(s):
 			files = append(files, old)
+		case sum > maxFolderBytes:
+			errs = append(errs, FileError{File: s.name, Message: fmt.Sprintf("cannot be read: all files together have more than %d MiB", maxFolderBytes>>20)})
 		default:
-			fresh = append(fresh, unread{len(files), s, content})
+			fresh = append(fresh, unread{at: len(files), seen: s, old: old})
 			files = append(files, nil)
 		}
 	}
-	decodeAll(files, fresh)
-	return files, errs
+	readAll(files, fresh)
+	for _, u := range fresh {
+		if u.err != nil {
+			errs = append(errs, FileError{File: u.seen.name, Message: "cannot be read: " + cause(u.err)})
+		}
+	}
+	return slices.DeleteFunc(files, func(f *file) bool { return f == nil }), errs
 }
 
-// unread is a file that is to be decoded, and its place among the others.
+// unread is a file that is to be read, and its place among the others.
 type unread struct {
-	at      int
-	seen    seen
-	content []byte
+	at   int
+	seen seen
+	old  *file // as it was read before; nil: never
+	err  error // why it could not be read
 }
 
-// decodeAll puts decoded files in their places. It is most of the work of a start, so every processor takes part.
-func decodeAll(files []*file, fresh []unread) {
+// readAll puts files, read and decoded, in their places. That is most of the work of a start, so every processor takes
+// part.
+func readAll(files []*file, fresh []unread) {
 	var next atomic.Int64
 	var group sync.WaitGroup
 	for range min(runtime.GOMAXPROCS(0), len(fresh)) {
 		group.Go(func() {
 			fields := fieldIndex{}
 			for i := next.Add(1); i <= int64(len(fresh)); i = next.Add(1) {
-				f := fresh[i-1]
-				files[f.at] = newFile(f.seen, f.content, fields)
+				u := &fresh[i-1]
+				files[u.at], u.err = u.read(fields)
 			}
 		})
 	}
 	group.Wait()
+}
+
+// read reads the file, and decodes it unless it holds what it held before.
+func (u *unread) read(fields fieldIndex) (*file, error) {
+	content, err := readFile(u.seen)
+	switch {
+	case err != nil:
+		return nil, err
+	case u.old != nil && bytes.Equal(u.old.content, content):
+		u.old.seen = u.seen
+		return u.old, nil
+	}
+	return newFile(u.seen, content, fields), nil
 }
 
 func readFile(s seen) ([]byte, error) {
@@ -197,9 +213,18 @@ func readFile(s seen) ([]byte, error) {
 		return nil, err
 	}
 	defer in.Close()
-	content, err := io.ReadAll(io.LimitReader(in, maxFileBytes+1))
-	if err == nil && len(content) > maxFileBytes {
-		return nil, fmt.Errorf("it has more than %d MiB", maxFileBytes>>20)
+	// One byte more than the look saw: most often that shows that there is no more.
+	content := make([]byte, min(s.info.Size(), maxFileBytes)+1)
+	n, err := io.ReadFull(in, content)
+	if content = content[:n]; errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return content, nil
+	}
+	var more []byte
+	if err == nil {
+		more, err = io.ReadAll(io.LimitReader(in, int64(maxFileBytes+1-n)))
+	}
+	if content = append(content, more...); err == nil && len(content) > maxFileBytes {
+		err = fmt.Errorf("it has more than %d MiB", maxFileBytes>>20)
 	}
 	return content, err
 }

@@ -6,8 +6,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -69,11 +72,13 @@ func (l *look) without(names []string) *look {
 	return &out
 }
 
-// looker walks the folders.
+// looker walks the folders. It first finds what there is, and then looks at all of it, which takes longer.
 type looker struct {
 	out *look
 	// seen are the real paths of files and folders, so that each counts once, however many links lead there.
 	seen map[string]bool
+	// found are the files, in the order in which they were found.
+	found []seen
 }
 
 // lookAt finds the files below dirs. Names that begin with "." are passed over, as are files that are not .yaml or
@@ -82,21 +87,28 @@ func lookAt(dirs []string) *look {
 	start := time.Now()
 	l := &looker{out: &look{}, seen: map[string]bool{}}
 	for _, dir := range dirs {
-		l.root(dir)
+		l.root(filepath.Clean(dir))
+	}
+	errs := make([]error, len(l.found))
+	inParallel(len(l.found), func(i int) { l.found[i].info, errs[i] = os.Stat(l.found[i].real) })
+	for i, s := range l.found {
+		switch {
+		case errs[i] != nil:
+			l.err(s.name, errs[i])
+		case !s.info.Mode().IsRegular():
+			l.out.errs = append(l.out.errs, FileError{File: s.name, Message: "is not a regular file"})
+		default:
+			l.out.files = append(l.out.files, s)
+		}
 	}
 	slices.SortFunc(l.out.files, func(a, b seen) int { return strings.Compare(a.name, b.name) })
 	l.out.took = time.Since(start)
 	return l.out
 }
 
+// root is a folder, or a single file, that was asked for.
 func (l *looker) root(dir string) {
-	dir = filepath.Clean(dir)
-	real, err := filepath.EvalSymlinks(dir)
-	if err != nil {
-		l.err(dir, err)
-		return
-	}
-	info, err := os.Stat(real)
+	real, info, err := target(dir)
 	switch {
 	case err != nil:
 		l.err(dir, err)
@@ -104,8 +116,17 @@ func (l *looker) root(dir string) {
 		l.dir(dir, real)
 	default:
 		l.out.dirs = append(l.out.dirs, filepath.Dir(real))
-		l.file(seen{dir, real, info})
+		l.file(dir, real)
 	}
+}
+
+// target is where a link leads, or the file itself.
+func target(path string) (real string, info fs.FileInfo, err error) {
+	if real, err = filepath.EvalSymlinks(path); err != nil {
+		return "", nil, err
+	}
+	info, err = os.Stat(real)
+	return real, info, err
 }
 
 func (l *looker) dir(name, real string) {
@@ -121,46 +142,50 @@ func (l *looker) dir(name, real string) {
 	}
 	for _, e := range entries {
 		if !strings.HasPrefix(e.Name(), ".") {
-			l.entry(filepath.Join(name, e.Name()), filepath.Join(real, e.Name()), e)
+			l.entry(within(name, e.Name()), within(real, e.Name()), e)
 		}
 	}
 }
 
-func (l *looker) entry(name, real string, e fs.DirEntry) {
-	if e.Type()&fs.ModeSymlink != 0 {
-		target, err := filepath.EvalSymlinks(real)
-		if err != nil {
-			l.err(name, err) // a link that leads nowhere may be a folder of policies that is missing
-			return
-		}
-		real = target
-	} else if !e.IsDir() && !isYAML(name) {
-		return
+// within is the path of a name in a folder, whose own path is clean.
+func within(dir, name string) string {
+	if dir == "." || strings.HasSuffix(dir, string(filepath.Separator)) {
+		return filepath.Join(dir, name)
 	}
-	info, err := os.Stat(real)
+	return dir + string(filepath.Separator) + name
+}
+
+func (l *looker) entry(name, real string, e fs.DirEntry) {
+	switch {
+	case e.Type()&fs.ModeSymlink != 0:
+		l.link(name, real)
+	case e.IsDir():
+		l.dir(name, real)
+	case isYAML(name):
+		l.file(name, real)
+	}
+}
+
+func (l *looker) link(name, path string) {
+	real, info, err := target(path)
 	switch {
 	case err != nil:
-		l.err(name, err)
+		l.err(name, err) // a link that leads nowhere may be a folder of policies that is missing
 	case info.IsDir():
 		l.dir(name, real)
 	case isYAML(name):
 		if dir := filepath.Dir(real); !l.seen[dir] && !slices.Contains(l.out.dirs, dir) {
 			l.out.dirs = append(l.out.dirs, dir)
 		}
-		l.file(seen{name, real, info})
+		l.file(name, real)
 	}
 }
 
-func (l *looker) file(s seen) {
-	switch {
-	case l.seen[s.real]:
-		return
-	case !s.info.Mode().IsRegular():
-		l.out.errs = append(l.out.errs, FileError{File: s.name, Message: "is not a regular file"})
-		return
+func (l *looker) file(name, real string) {
+	if !l.seen[real] {
+		l.seen[real] = true
+		l.found = append(l.found, seen{name: name, real: real})
 	}
-	l.seen[s.real] = true
-	l.out.files = append(l.out.files, s)
 }
 
 func (l *looker) err(name string, err error) {
@@ -178,4 +203,21 @@ func cause(err error) string {
 		return fmt.Sprint(p.Err)
 	}
 	return err.Error()
+}
+
+// inParallel calls do for each number below n, on every processor.
+func inParallel(n int, do func(i int)) {
+	const share = 64 // as many are taken at a time
+	var next atomic.Int64
+	var group sync.WaitGroup
+	for range min(runtime.GOMAXPROCS(0), (n+share-1)/share) {
+		group.Go(func() {
+			for from := int(next.Add(share)) - share; from < n; from = int(next.Add(share)) - share {
+				for i := from; i < min(from+share, n); i++ {
+					do(i)
+				}
+			}
+		})
+	}
+	group.Wait()
 }

@@ -57,11 +57,15 @@ func isText(n *yamlv3.Node) bool {
 	if n.Value == "" || n.Value == "<<" {
 		return false
 	}
+	const longestWord = len("false")
+	if len(n.Value) > longestWord {
+		return len(n.Value) > longestNumber || strings.IndexByte("+-.0123456789", n.Value[0]) < 0
+	}
 	switch strings.ToLower(n.Value) {
 	case "y", "yes", "n", "no", "on", "off", "true", "false", "null", "~":
 		return false
 	}
-	return len(n.Value) > longestNumber || strings.IndexByte("+-.0123456789", n.Value[0]) < 0
+	return strings.IndexByte("+-.0123456789", n.Value[0]) < 0
 }
 
 // tagProblem refuses tags: !!str, which makes text of anything, is the only one with one meaning for everybody.

@@ -27,9 +27,11 @@ func (f *Folder) Watch(ctx context.Context, changed func(context.Context)) error
 		now := f.look(f.config.Dirs)
 		w.add(now.dirs)
 		if f.last == nil || !now.same(f.last) {
+			f.ahead = now
 			changed(ctx)
+			f.ahead = nil
 		}
-		if err := w.wait(ctx, max(minPoll, pollShare*now.took), 2*now.took); err != nil {
+		if err := w.wait(ctx, max(minPoll, pollShare*now.took), time.Now().Add(2*now.took)); err != nil {
 			return err
 		}
 	}
@@ -78,8 +80,9 @@ func (w *watcher) unavailable(err error) {
 	}
 }
 
-// wait returns after poll, or sooner after an event, but not before a burst of them has passed.
-func (w *watcher) wait(ctx context.Context, poll, burst time.Duration) error {
+// wait returns after poll, or sooner after an event, but neither in a burst of them nor before rest: looking for events
+// that never end takes a third of the time.
+func (w *watcher) wait(ctx context.Context, poll time.Duration, rest time.Time) error {
 	timer := time.NewTimer(poll)
 	defer timer.Stop()
 	var events chan fsnotify.Event
@@ -96,7 +99,7 @@ func (w *watcher) wait(ctx context.Context, poll, burst time.Duration) error {
 	case err := <-errs:
 		w.lost(err)
 	}
-	deadline := time.NewTimer(max(coalesce, burst))
+	deadline := time.NewTimer(max(coalesce, time.Until(rest)))
 	defer deadline.Stop()
 	for {
 		select {

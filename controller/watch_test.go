@@ -254,12 +254,12 @@ func TestWatchSeesEditsWithoutEvents(t *testing.T) {
 	}
 	w := &watcher{folder: f}
 	w.add([]string{dir})
-	if err := w.wait(t.Context(), time.Millisecond, 0); err != nil {
+	if err := w.wait(t.Context(), time.Millisecond, time.Time{}); err != nil {
 		t.Errorf("got %v after the time to look again", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := w.wait(ctx, time.Hour, 0); err == nil {
+	if err := w.wait(ctx, time.Hour, time.Time{}); err == nil {
 		t.Error("the end of the context was not seen")
 	}
 }

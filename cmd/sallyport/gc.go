@@ -20,19 +20,21 @@ const (
 	gcLeast = 25
 	// gcMost is the percentage of an empty heap.
 	gcMost = 800
-	// gcStart is the least until there are policies: reading them makes much garbage, and nobody else needs the memory yet.
-	gcStart = 200
+	// gcStart is the least until there are policies, and gcStartHeadroom what may be allocated: reading 10 000 policies makes
+	// 500 MiB of garbage, and nobody else needs the memory yet. It is a third of the limit of memory in our chart.
+	gcStart         = 200
+	gcStartHeadroom = 256 << 20
 	// memoryShare is the part of a limit of memory that Go may use, in percent: the rest is for what it does not count.
 	memoryShare = 90
 )
 
 // gcPercent is the percentage (GOGC) for a heap of so many bytes; started: there are policies.
 func gcPercent(live uint64, started bool) int {
-	least := uint64(gcLeast)
+	least, headroom := uint64(gcLeast), uint64(gcHeadroom)
 	if !started {
-		least = gcStart
+		least, headroom = gcStart, gcStartHeadroom
 	}
-	return int(min(gcMost, max(least, gcHeadroom*100/max(live, 1))))
+	return int(min(gcMost, max(least, headroom*100/max(live, 1))))
 }
 
 // paceGC sets GOGC by the size of the heap after each collection until ctx ends, unless the operator has set it.
@@ -55,6 +57,15 @@ func paceGC(ctx context.Context, started func() bool) error {
 			return nil
 		}
 	}
+}
+
+// hurryGC sets the garbage collector and its limit as for the start of a server, for a command that ends soon. What it
+// returns ends that.
+func hurryGC(ctx context.Context) (stop func()) {
+	limitMemory(os.ReadFile)
+	ctx, stop = context.WithCancel(ctx)
+	go func() { _ = paceGC(ctx, func() bool { return false }) }() // it has no error
+	return stop
 }
 
 // onCollection sends to c when the next garbage collection has found out what is in use.

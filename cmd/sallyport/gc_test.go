@@ -12,16 +12,17 @@ import (
 
 func TestGCPercent(t *testing.T) {
 	for _, tt := range []struct {
-		live uint64
-		want int
+		live          uint64
+		want, atStart int
 	}{
-		{0, gcMost}, {1, gcMost}, {4 << 20, 800}, {8 << 20, 400}, {gcHeadroom, 100}, {64 << 20, 50}, {128 << 20, gcLeast}, {1 << 30, gcLeast}, {math.MaxUint64, gcLeast},
+		{0, gcMost, gcMost}, {1, gcMost, gcMost}, {4 << 20, 800, gcMost}, {8 << 20, 400, gcMost}, {gcHeadroom, 100, 800}, {64 << 20, 50, 400},
+		{128 << 20, gcLeast, 200}, {1 << 30, gcLeast, gcStart}, {math.MaxUint64, gcLeast, gcStart},
 	} {
 		if got := gcPercent(tt.live, true); got != tt.want {
 			t.Errorf("%d bytes: %d, want %d", tt.live, got, tt.want)
 		}
-		if got := gcPercent(tt.live, false); got != max(tt.want, gcStart) {
-			t.Errorf("%d bytes before there are policies: %d", tt.live, got)
+		if got := gcPercent(tt.live, false); got != tt.atStart {
+			t.Errorf("%d bytes before there are policies: %d, want %d", tt.live, got, tt.atStart)
 		}
 	}
 }

@@ -62,6 +62,7 @@ func validate(ctx context.Context, out io.Writer, dirs []string, options policy.
 
 // compile reads the objects of dirs and compiles them.
 func compile(ctx context.Context, dirs []string, options policy.Options) (*controller.Listing, *policy.Snapshot, []controller.Problem, error) {
+	defer hurryGC(ctx)()
 	folder, err := controller.NewFolder(controller.FolderConfig{Dirs: dirs})
 	if err != nil {
 		return nil, nil, nil, usageError{err}

@@ -120,11 +120,11 @@ func (c *Compiler) providerSources(objs *Objects) []*providerSource {
 func (c *Compiler) compilePolicies(objs *Objects, dir *directory) []*policy {
 	kept := c.takePolicies(objs)
 	policies, out := make([]policy, len(kept)), make([]*policy, len(kept))
-	for i, k := range kept {
-		j := k.joinedAt(dir)
-		policies[i] = policy{joined: j, problems: j.problems.shared(), kept: k}
+	inParallel(len(kept), func(i int) {
+		j := kept[i].joinedAt(dir)
+		policies[i] = policy{joined: j, problems: j.problems.shared(), kept: kept[i]}
 		out[i] = &policies[i]
-	}
+	})
 	return out
 }
 

@@ -55,16 +55,24 @@ func newIndex(policies []*policy, granted *grants) *index {
 	for ns, n := range sizes {
 		x.namespaces[ns] = &hostIndex{exact: make(map[string]hostTables, n)}
 	}
+	// The tables of a list are kept with its first policy, so each policy makes those of the lists that it begins.
+	tables := make([][]hostTables, len(policies))
+	inParallel(len(policies), func(i int) {
+		for _, h := range policies[i].hosts {
+			if list := x.lists[h]; list[0] == i {
+				tables[i] = append(tables[i], tablesOfHost(h, pick(policies, list), granted))
+			}
+		}
+	})
 	for i, p := range policies {
 		for _, h := range p.hosts {
-			if list := x.lists[h]; list[0] == i {
-				x.set(h, tablesOfHost(h, pick(policies, list), granted))
+			if x.lists[h][0] == i {
+				x.set(h, tables[i][0])
+				tables[i] = tables[i][1:]
 			}
 		}
 	}
-	for i, p := range policies {
-		x.told[i] = x.tell(i, p, policies)
-	}
+	inParallel(len(policies), func(i int) { x.told[i] = x.tell(i, policies[i], policies) })
 	for h, owner := range granted.exact() {
 		if x.lists[h] == nil {
 			x.hosts.set(h, hostTables{namespace: owner, reserved: true})

@@ -11,10 +11,8 @@ import (
 // report says what there is to say of each object. policies and providers are in order, and AuthPolicy is the first of
 // their kinds.
 func report(policies []*policy, providers []*provider) Report {
-	r := Report{Objects: make([]*ObjectReport, 0, len(policies)+len(providers))}
-	for _, p := range policies {
-		r.Objects = append(r.Objects, p.kept.reportOf(p))
-	}
+	r := Report{Objects: make([]*ObjectReport, len(policies), len(policies)+len(providers))}
+	inParallel(len(policies), func(i int) { r.Objects[i] = policies[i].kept.reportOf(policies[i]) })
 	for _, p := range providers {
 		r.Objects = append(r.Objects, p.report())
 	}

@@ -94,13 +94,17 @@ func (c *Compiler) takePolicies(objs *Objects) []*keptPolicy {
 	for _, o := range objs.AuthPolicies {
 		k := c.policies[o]
 		if k == nil {
-			undecoded := objs.Undecoded[ObjectRef{v1alpha1.KindAuthPolicy, o.Namespace, o.Name}]
-			k = &keptPolicy{object: o, draft: compileDraft(o, undecoded, &c.opts, c.env)}
+			k = &keptPolicy{object: o}
 			c.policies[o] = k
 			fresh = append(fresh, k)
 		}
 		k.turn = c.turn
 	}
+	inParallel(len(fresh), func(i int) {
+		o := fresh[i].object
+		undecoded := objs.Undecoded[ObjectRef{v1alpha1.KindAuthPolicy, o.Namespace, o.Name}]
+		fresh[i].draft = compileDraft(o, undecoded, &c.opts, c.env)
+	})
 	gone := func(k *keptPolicy) bool {
 		if k.turn == c.turn {
 			return false
