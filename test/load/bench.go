@@ -42,7 +42,8 @@ type subject struct {
 	tls      bool
 	unix     bool   // listens on a Unix socket
 	scraped  bool   // its metrics are fetched each second
-	traced   bool   // each Check belongs to a trace; one in sampledEvery is sampled
+	parents  bool   // each Check belongs to a trace; one in sampledEvery is sampled
+	traced   bool   // and the server makes a span of that one
 	binary   string // another Sallyport than the one that is measured; "": that one
 	alone    string // a subject of another name is another process
 }
@@ -100,11 +101,11 @@ func (b *bench) start(ctx context.Context, of subject) (*server, error) {
 			}
 			b.collector = c
 		}
-		args, how.variables = append(args, "--tracing"), append(slices.Clip(how.variables), b.collector.environment()...)
+		args, how.variables = append(args, "--tracing"), append(slices.Clip(how.variables), b.collector.environment(b.how.under == nil)...)
 	}
 	s, err := startSallyport(ctx, cmp.Or(of.binary, b.sallyport), dir, address, b.serverCPUs, how, args...)
 	if err == nil {
-		s.traced = of.traced
+		s.parents = of.parents
 	}
 	return s, err
 }
@@ -131,11 +132,15 @@ func (b *bench) driver(ctx context.Context, of subject, work *workload, connecti
 	if err != nil {
 		return nil, err
 	}
-	var config *tls.Config
+	return newDriver(s, work, connections, b.timeout, b.tlsOf(of))
+}
+
+// tlsOf is what a client of the server of subject needs; nil: clear text.
+func (b *bench) tlsOf(of subject) *tls.Config {
 	if of.tls {
-		config = b.certificate.client()
+		return b.certificate.client()
 	}
-	return newDriver(s, work, connections, b.timeout, config)
+	return nil
 }
 
 // costOf sends one round, and returns the CPU time of the server by Check in microseconds.

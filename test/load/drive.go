@@ -121,7 +121,7 @@ func (w *worker) dial() (err error) {
 	if w.conn, err = dial(w.server.address, w.tls, w.timeout); err != nil {
 		return fmt.Errorf("%s: %w", w.server.name, err)
 	}
-	w.conn.done, w.conn.traced = w.done, w.server.traced
+	w.conn.done, w.conn.traced = w.done, w.server.parents
 	if old != nil {
 		w.conn.order, w.conn.expires, w.conn.written = old.order, old.expires, old.written // order: what was never opened
 		return errors.Join(old.net.Close(), w.conn.sendWaiting(), w.conn.flush())

@@ -23,7 +23,7 @@ const (
 	countFile = "instructions."
 )
 
-// instructionLines measures the warm ones of list in instructions, prints them, and returns the names of those that fall
+// instructionLines measures the warm ones of list in instructions, but for what goes by the clock, prints them, and returns the names of those that fall
 // short of their gates. What counts is the server's own code, its runtime included, and not the kernel's: neither other
 // processes nor a virtual machine change that.
 func (b *bench) instructionLines(ctx context.Context, out io.Writer, list []figure, few, many int64) (short []string, err error) {
@@ -38,7 +38,7 @@ func (b *bench) instructionLines(ctx context.Context, out io.Writer, list []figu
 	const format = "%-40s %9s %9s %8s  %-6s %-6s %-6s %s\n"
 	fmt.Fprintf(out, format, "instructions of the server by Check", "", "against", "ratio", "floor", "gate", "goal", "")
 	for _, f := range list {
-		if f.once || f.extra || !f.against.allowAll && f.against.binary == "" {
+		if f.once || f.of.scraped || f.of.estate.hosts != f.against.estate.hosts && !f.against.allowAll {
 			continue
 		}
 		c, err := b.count(ctx, f, few, many)
@@ -50,8 +50,9 @@ func (b *bench) instructionLines(ctx context.Context, out io.Writer, list []figu
 		if mark == fallsShort {
 			short = append(short, f.name)
 		}
+		tell := f.tell()
 		fmt.Fprintf(out, format, f.name, fmt.Sprintf("%.0f", c.of[0]), fmt.Sprintf("%.0f", c.against[0]),
-			bound(ratio), bound(c.floor()), bound(f.gate), bound(f.goal), mark)
+			tell(ratio), bound(c.floor()), tell(f.gate), tell(f.goal), mark)
 	}
 	return short, nil
 }
@@ -59,10 +60,6 @@ func (b *bench) instructionLines(ctx context.Context, out io.Writer, list []figu
 // count is what f costs in instructions by Check.
 func (b *bench) count(ctx context.Context, f figure, few, many int64) (*comparison, error) {
 	c := &comparison{}
-	work, err := b.workload(f.of.estate, f.tokens, false)
-	if err != nil {
-		return nil, err
-	}
 	bare := f.against
 	bare.bare = true
 	for _, one := range []struct {
@@ -74,9 +71,11 @@ func (b *bench) count(ctx context.Context, f figure, few, many int64) (*comparis
 		}
 		var totals [2]int64
 		for i, checks := range []int64{few, many} {
-			if totals[i], err = b.instructionsOf(ctx, one.of, work, f, checks); err != nil {
+			total, err := b.instructionsOf(ctx, one.of, f, checks)
+			if err != nil {
 				return nil, err
 			}
+			totals[i] = total
 		}
 		*one.costs = append(*one.costs, float64(totals[1]-totals[0])/float64(many-few))
 	}
@@ -85,13 +84,17 @@ func (b *bench) count(ctx context.Context, f figure, few, many int64) (*comparis
 }
 
 // instructionsOf starts a server of its own, sends checks, and returns what the process has executed until then.
-func (b *bench) instructionsOf(ctx context.Context, of subject, work *workload, f figure, checks int64) (_ int64, err error) {
+func (b *bench) instructionsOf(ctx context.Context, of subject, f figure, checks int64) (_ int64, err error) {
+	work, err := b.workload(f.of.estate, f.tokens, false)
+	if err != nil {
+		return 0, err
+	}
 	s, err := b.start(ctx, of)
 	if err != nil {
 		return 0, err
 	}
 	defer s.kill()
-	d, err := newDriver(s, work, f.connections, b.timeout, nil)
+	d, err := newDriver(s, work, f.connections, b.timeout, b.tlsOf(of))
 	if err != nil {
 		return 0, err
 	}

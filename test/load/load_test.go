@@ -117,7 +117,7 @@ func TestServerCountsWhatWasSent(t *testing.T) {
 // TestOneInAHundredIsTraced: the client samples as often as it says, and the spans reach the collector.
 func TestOneInAHundredIsTraced(t *testing.T) {
 	b, ctx := newTestBench(t), context.Background()
-	of := subject{estate: estate{}.complete(), traced: true}
+	of := subject{estate: estate{}.complete(), parents: true, traced: true}
 	work, err := b.workload(of.estate, 100, false)
 	if err != nil {
 		t.Fatal(err)

@@ -24,7 +24,7 @@ type server struct {
 	admin     string // of Sallyport's or Envoy's administration, else ""
 	readyPath string // what it answers with 200 there, once it is ready
 	ready     time.Duration
-	traced    bool // Checks that are sent to it belong to traces
+	parents   bool // Checks that are sent to it belong to traces
 	cmd       *exec.Cmd
 	log       *tail
 	ended     chan struct{}

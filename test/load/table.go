@@ -53,10 +53,12 @@ func extras(plain subject, tokens int) []figure {
 		change(&s)
 		return s
 	}
+	parents := with(func(s *subject) { s.parents = true }) // as an Envoy with a tracer sends, whoever reads it
 	list := []figure{
 		{name: "metrics, scraped each second", of: with(func(s *subject) { s.scraped = true }), goal: 1.05},
 		{name: "log at its default level", against: with(func(s *subject) { s.flags = "--log-level error" }), goal: 1.05},
-		{name: "tracing, one Check in a hundred sampled", of: with(func(s *subject) { s.traced = true }), goal: 1.05},
+		{name: "a traceparent with each Check", of: parents},
+		{name: "tracing, one Check in a hundred sampled", of: with(func(s *subject) { s.parents, s.traced = true, true }), against: parents, goal: 1.05},
 		{name: "two upstream headers", of: with(func(s *subject) { s.estate.upstream = true }), goal: 1.05},
 		{name: "dynamic metadata of two claims", of: with(func(s *subject) { s.estate.metadata = true }), goal: 1.05},
 		{name: "a CEL expression", of: with(func(s *subject) { s.estate.cel = true })},
@@ -90,10 +92,7 @@ func (b *bench) table(ctx context.Context, out io.Writer, list []figure) (short 
 		if mark == fallsShort {
 			short = append(short, f.name)
 		}
-		tell := bound
-		if f.extra {
-			tell = percent
-		}
+		tell := f.tell()
 		fmt.Fprintf(out, format, f.name, fmt.Sprintf("%.2f", median(c.of)), fmt.Sprintf("%.2f", median(c.against)), tell(ratio),
 			tell(low)+" … "+tell(high), bound(c.floor()), tell(f.gate), tell(f.goal), mark)
 	}
@@ -114,6 +113,14 @@ func (f *figure) mark(ratio float64) string {
 		return "gate"
 	}
 	return ""
+}
+
+// tell writes a ratio of f, or one to hold it against.
+func (f *figure) tell() func(ratio float64) string {
+	if f.extra {
+		return percent
+	}
+	return bound
 }
 
 // floor is what grpc-go alone costs against allow-all, 0 where it was not measured.
