@@ -8,6 +8,7 @@ import (
 	"runtime/metrics"
 	"strconv"
 	"strings"
+	"time"
 )
 
 const (
@@ -24,6 +25,9 @@ const (
 	// 500 MiB of garbage, and nobody else needs the memory yet. It is a third of the limit of memory in our chart.
 	gcStart         = 200
 	gcStartHeadroom = 256 << 20
+	// startedEvery is how often it is seen whether there are policies. What may lie until then is not to be filled by Checks:
+	// that would take fresh memory for each of them, up to three times the heap.
+	startedEvery = 100 * time.Millisecond
 	// memoryShare is the part of a limit of memory that Go may use, in percent: the rest is for what it does not count.
 	memoryShare = 90
 )
@@ -37,22 +41,31 @@ func gcPercent(live uint64, started bool) int {
 	return int(min(gcMost, max(least, headroom*100/max(live, 1))))
 }
 
-// paceGC sets GOGC by the size of the heap after each collection until ctx ends, unless the operator has set it.
+// paceGC sets GOGC by the size of the heap after each collection, and as soon as there are policies, until ctx ends, unless
+// the operator has set it.
 func paceGC(ctx context.Context, started func() bool) error {
 	if os.Getenv("GOGC") != "" {
 		<-ctx.Done()
 		return nil
 	}
 	collected := make(chan struct{}, 1)
+	onCollection(collected)
+	starting := time.NewTicker(startedEvery)
+	defer starting.Stop()
 	for set := 0; ; {
+		now := started()
 		// Setting it stops the world for a moment, so a small change is left alone.
-		if percent := gcPercent(liveHeap(), started()); percent*10 < set*9 || percent*9 > set*10 {
+		if percent := gcPercent(liveHeap(), now); percent*10 < set*9 || percent*9 > set*10 {
 			debug.SetGCPercent(percent)
 			set = percent
 		}
-		onCollection(collected)
+		if now {
+			starting.Stop()
+		}
 		select {
 		case <-collected:
+			onCollection(collected)
+		case <-starting.C:
 		case <-ctx.Done():
 			return nil
 		}

@@ -7,7 +7,9 @@ import (
 	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
+	"sync/atomic"
 	"testing"
+	"time"
 )
 
 func TestGCPercent(t *testing.T) {
@@ -55,6 +57,35 @@ func TestGCFollowsTheHeap(t *testing.T) {
 	for gogc() <= 100 {
 		runtime.GC()
 	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestGCOfTheStartEndsWithIt: what may lie until there are policies may not lie until a collection comes.
+func TestGCOfTheStartEndsWithIt(t *testing.T) {
+	t.Setenv("GOGC", "")
+	defer debug.SetGCPercent(debug.SetGCPercent(100))
+	held := make([]byte, 5*gcHeadroom)
+	for i := 0; i < len(held); i += 4096 {
+		held[i] = 1
+	}
+	runtime.GC()
+	ctx, cancel := context.WithCancel(t.Context())
+	var started atomic.Bool
+	done := make(chan error)
+	go func() { done <- paceGC(ctx, started.Load) }()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for gogc() < 150 {
+		<-tick.C
+	}
+	started.Store(true)
+	for gogc() != gcLeast {
+		<-tick.C
+	}
+	runtime.KeepAlive(held)
 	cancel()
 	if err := <-done; err != nil {
 		t.Error(err)
