@@ -9,9 +9,9 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // seen is a file as a look at its folder found it, without its content.
@@ -89,8 +89,7 @@ func lookAt(dirs []string) *look {
 	for _, dir := range dirs {
 		l.root(filepath.Clean(dir))
 	}
-	errs := make([]error, len(l.found))
-	inParallel(len(l.found), func(i int) { l.found[i].info, errs[i] = os.Stat(l.found[i].real) })
+	errs := l.stat()
 	for i, s := range l.found {
 		switch {
 		case errs[i] != nil:
@@ -104,6 +103,24 @@ func lookAt(dirs []string) *look {
 	slices.SortFunc(l.out.files, func(a, b seen) int { return strings.Compare(a.name, b.name) })
 	l.out.took = time.Since(start)
 	return l.out
+}
+
+// stat looks at all that was found, on every processor, and returns what went wrong with each.
+func (l *looker) stat() []error {
+	const share = 64 // as many are taken at a time
+	errs := make([]error, len(l.found))
+	var group errgroup.Group
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	for from := 0; from < len(l.found); from += share {
+		group.Go(func() error {
+			for i := from; i < min(from+share, len(l.found)); i++ {
+				l.found[i].info, errs[i] = os.Stat(l.found[i].real)
+			}
+			return nil
+		})
+	}
+	_ = group.Wait() // there are none but those in errs
+	return errs
 }
 
 // root is a folder, or a single file, that was asked for.
@@ -203,21 +220,4 @@ func cause(err error) string {
 		return fmt.Sprint(p.Err)
 	}
 	return err.Error()
-}
-
-// inParallel calls do for each number below n, on every processor.
-func inParallel(n int, do func(i int)) {
-	const share = 64 // as many are taken at a time
-	var next atomic.Int64
-	var group sync.WaitGroup
-	for range min(runtime.GOMAXPROCS(0), (n+share-1)/share) {
-		group.Go(func() {
-			for from := int(next.Add(share)) - share; from < n; from = int(next.Add(share)) - share {
-				for i := from; i < min(from+share, n); i++ {
-					do(i)
-				}
-			}
-		})
-	}
-	group.Wait()
 }
