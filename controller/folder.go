@@ -194,8 +194,15 @@ func readAll(files []*file, fresh []unread) {
 	group.Wait()
 }
 
-// read reads the file, and decodes it unless it holds what it held before.
-func (u *unread) read(fields fieldIndex) (*file, error) {
+// read reads the file, and decodes it unless it holds what it held before. A fault in that is an error of this file, and
+// leaves the others and what is in force as they are.
+func (u *unread) read(fields fieldIndex) (_ *file, err error) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			clear(fields) // one of them may be half known
+			err = fmt.Errorf("reading it met a fault of Sallyport's, please report it: %v", fault)
+		}
+	}()
 	content, err := readFile(u.seen)
 	switch {
 	case err != nil:

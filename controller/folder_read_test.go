@@ -97,3 +97,15 @@ func TestLoadTakesTheLookOfWatch(t *testing.T) {
 		}
 	}
 }
+
+// TestFaultIsAnErrorOfItsFile: whatever goes wrong with one file, the process does not end for it.
+func TestFaultIsAnErrorOfItsFile(t *testing.T) {
+	dir := write(t, map[string]string{"a.yaml": namespace("a")})
+	u := unread{seen: lookAt([]string{dir}).files[0]}
+	if f, err := u.read(nil); err == nil || f != nil || !strings.Contains(err.Error(), "fault of Sallyport's") { // a nil index cannot be written
+		t.Errorf("%v, %v", f, err)
+	}
+	if f, err := u.read(fieldIndex{}); err != nil || len(f.objects) != 1 {
+		t.Errorf("%v, %v", f, err)
+	}
+}
