@@ -34,7 +34,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 			Name: "sallyport_compile_problems", Help: "Problems of the objects in the snapshot that is in force.",
 		}, []string{"severity"}),
 		failures: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "sallyport_reload_failures_total", Help: "Times that objects could not be read, so that the last good set stayed.",
+			Name: "sallyport_reload_failures_total", Help: "Times that objects could not be read or compiled, so that the last good set stayed.",
 		}),
 	}
 	if reg == nil {

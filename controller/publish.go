@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -73,8 +74,8 @@ func NewPublisher(config PublisherConfig) (*Publisher, error) {
 	return &Publisher{config: config, metrics: m, revocations: revocations{set: config.Revocations}}, nil
 }
 
-// Publish puts the objects that there are now into force. On an error, which is that of List and is logged already,
-// the last snapshot stays.
+// Publish puts the objects that there are now into force. On an error, which is that of List or a fault of the compiler,
+// and is logged already, the last snapshot stays.
 func (p *Publisher) Publish(ctx context.Context) error {
 	p.working.Lock()
 	defer p.working.Unlock()
@@ -82,7 +83,10 @@ func (p *Publisher) Publish(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	snapshot, report := p.compile(listing)
+	snapshot, report, err := p.compile(listing)
+	if err != nil {
+		return err
+	}
 	if p.config.BeforePublish != nil {
 		p.config.BeforePublish(ctx, snapshot)
 	}
@@ -134,7 +138,17 @@ func listingProblems(err error) []told {
 	return out
 }
 
-func (p *Publisher) compile(listing *Listing) (*policy.Snapshot, policy.Report) {
+// compile compiles the objects. A fault in that is an error: whoever may write a policy must not be able to end every
+// replica with one that nobody foresaw.
+func (p *Publisher) compile(listing *Listing) (_ *policy.Snapshot, _ policy.Report, err error) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			p.compiler = policy.Compiler{} // what it kept may be half made
+			p.metrics.failures.Inc()
+			err = fmt.Errorf("compiling the objects met a fault of Sallyport's, please report it: %v", fault)
+			p.config.Log.Error(err, "Objects cannot be compiled, the last good set stays in force", "stack", string(debug.Stack()))
+		}
+	}()
 	level := 1
 	if p.config.Snapshot.Load() == nil {
 		level = 0 // at start somebody may be waiting
@@ -145,7 +159,7 @@ func (p *Publisher) compile(listing *Listing) (*policy.Snapshot, policy.Report) 
 	took := p.config.Now().Sub(start)
 	p.metrics.duration.Observe(took.Seconds())
 	p.config.Log.V(1).Info("Compiled", "duration", took.String())
-	return snapshot, report
+	return snapshot, report, nil
 }
 
 func (p *Publisher) report(listing *Listing, snapshot *policy.Snapshot, report policy.Report) {

@@ -10,7 +10,7 @@ import (
 
 // inParallel calls do for each number below n, on every processor where there are many. What it calls may write only what
 // belongs to that number, so that it makes no difference in which order that is. Where one of them panics, inParallel does:
-// whoever compiles may know what to do then, and the process should not end for one policy.
+// whoever compiles recovers, and the process does not end for one policy.
 func inParallel(n int, do func(i int)) {
 	// As many are taken at a time: they take a good deal longer than another goroutine does to begin.
 	const share = 64

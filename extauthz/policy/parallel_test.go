@@ -23,7 +23,7 @@ func TestInParallelCallsForEachOnce(t *testing.T) {
 	}
 }
 
-// TestInParallelPanicsWhereItWasCalled: the webhook and the reconcile recover, which they cannot where another goroutine
+// TestInParallelPanicsWhereItWasCalled: the publisher and the webhook recover, which they cannot where another goroutine
 // panics.
 func TestInParallelPanicsWhereItWasCalled(t *testing.T) {
 	for _, n := range []int{10, 1000} {
